@@ -1,0 +1,65 @@
+"""What comes back from a provider: a batch answer, or the events of a stream; and how each attempt ended."""
+
+from typing import Literal
+
+import msgspec
+
+from tollway.domain.usage import Generated
+
+Outcome = Literal[
+    "ok",
+    "connect_failed",  # no connection, TLS refused, reset before an answer
+    "first_byte_timeout",
+    "idle_timeout",
+    "batch_timeout",
+    "rate_limited",  # 429
+    "overloaded",  # 503, 529
+    "server_error",  # other 5xx
+    "refused_by_provider",  # 401, 402, 403, 404: the operator's problem
+    "rejected",  # 400, 413, 422: about the request, passed on
+    "malformed",  # an answer that is no chat completion
+    "error_event",  # an error inside a 200 stream
+    "cut",  # the stream ended, or was damaged, before its end
+    "cancelled",  # by us: the client left, a deadline, drain
+]
+
+
+class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One try at one provider, as `tollway.attempts[]` and /generations show it. Durations in milliseconds."""
+
+    provider: str
+    model: str
+    outcome: Outcome
+    status: int | None = None
+    first_token_ms: float | None = None
+    duration_ms: float | None = None
+    tokens_per_s: float | None = None
+    retry_after_ms: int | None = None
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole batch answer. `fields` is its top level, values byte-faithful; `usage` the provider's raw object."""
+
+    fields: dict[str, msgspec.Raw]
+    response_id: str | None
+    usage: bytes | None
+    generated: Generated
+    finish_reasons: tuple[str | None, ...]  # by choice index
+
+
+class StreamEvent(msgspec.Struct, kw_only=True, gc=False):
+    """One upstream event, or a run of ordinary ones that came together, ready to relay.
+
+    `data` is complete SSE events (`data: {...}` + blank line), byte-faithful unless normalised. Ordinary events carry
+    tokens and nothing that the router acts on; anything else comes alone.
+    """
+
+    data: bytes
+    tokens: bool = False  # content, reasoning, a refusal, a tool call or audio: what a role-only opening lacks
+    text_bytes: int = 0
+    other_parts: int = 0
+    reasoning: bool = False
+    finished: tuple[tuple[int, str], ...] = ()  # (choice index, finish_reason)
+    usage: bytes | None = None  # the raw usage object; already taken out of `data`
+    choices: bool = True  # False: the event carried nothing but usage (`choices: []`)
+    response_id: str | None = None

@@ -1,0 +1,54 @@
+"""Who calls, and what they ask for: immutable, made once, read by every stage."""
+
+from typing import Literal
+
+import msgspec
+
+
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
+    """A wallet whose signature was verified (SIWX)."""
+
+    account: str  # stored id: "solana:<network>:<base58>" or "eip155:<lowercase hex>"
+    caip_account_id: str  # CAIP-10, as signed in
+    message_hash: str  # sha256 of the signed message, hex: what DELETE /session revokes
+    expires_at: int  # Unix seconds
+    scopes: frozenset[str] = frozenset()  # urn:tollway:scope:* named in Resources, when the nonce was ours
+    fresh: bool = False  # a server-issued single-use nonce was burned for this very call
+
+
+class Preferences(msgspec.Struct, frozen=True, kw_only=True):
+    """The `provider` object of a request: which providers may serve it, and in which order."""
+
+    order: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    allow_fallbacks: bool = True
+
+
+class PromptSize(msgspec.Struct, frozen=True, kw_only=True):
+    """The prompt in measures from which its tokens are bounded without a tokenizer."""
+
+    text_bytes: int  # UTF-8 bytes of all text, tool definitions and schemas
+    messages: int
+    parts: tuple[tuple[str, int], ...] = ()  # content parts that are no text: (("image_url", 2),)
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """One parsed request. `fields` is its top level without the router's own fields, values byte-faithful."""
+
+    id: str
+    model: str
+    fallbacks: tuple[str, ...] = ()  # `models`
+    stream: bool = False
+    include_usage: bool = False  # stream_options.include_usage
+    n: int = 1
+    max_tokens: int | None = None  # the caller's cap, from either spelling
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    max_cost: int | None = None  # nano-USD
+    preferences: Preferences = Preferences()
+    features: frozenset[str] = frozenset()  # what costs beyond tokens: web_search, service_tier ...
+    prompt: PromptSize
+    fields: dict[str, msgspec.Raw]
+    request_hash: str  # sha256 of the body as received, hex
+    user: str | None = None
+    client_request_id: str | None = None  # the caller's own x-request-id, recorded only

@@ -1,0 +1,167 @@
+"""What the ledger can be told, and what it answers. Amounts are nano-USD, times Unix milliseconds.
+
+Every command carries an id chosen by its sender and is idempotent: repeating it answers what it answered before.
+Two phases, as in TigerBeetle: a hold is pending until it is posted (at most once), voided or expired.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from tollway.domain.record import CallRecord
+
+# --- commands
+
+
+class Hold(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Reserve the largest of `bounds` that fits the free balance. `id` is the call's id."""
+
+    id: str
+    account: str
+    bounds: tuple[int, ...]  # distinct, largest first, not empty
+    unlimited: bool = False  # metered mode: grant the largest whatever the balance
+    model: str = ""  # for the statement
+
+
+class Post(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Finish a hold: the wallet pays `price`, the provider is owed `cost`, the remainder is revenue or, when negative,
+    operator loss. What `price` is over the hold comes from the free balance up to `over_max`, then from the operator."""
+
+    id: str  # the hold's
+    price: int
+    provider: str
+    cost: int
+    over_max: int | None = None  # None: whatever is free
+    record: CallRecord
+
+
+class Void(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Give a hold back whole."""
+
+    id: str
+    record: CallRecord
+
+
+class Credit(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Money that came in from `source` ("operator", "welcome"). `source_max`: the most the source may ever give."""
+
+    id: str
+    account: str
+    amount: int  # over 0
+    source: str
+    ref: str
+    source_max: int | None = None
+
+
+class BurnNonce(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Use a nonce up: the first burn of (account, nonce) is granted, every later one refused."""
+
+    account: str
+    nonce: str
+    expires_ms: int  # after it the row may be forgotten
+
+
+class Revoke(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Refuse a signed message until it expires by itself."""
+
+    account: str
+    message_hash: str
+    expires_ms: int
+
+
+Command = Hold | Post | Void | Credit | BurnNonce | Revoke
+
+# --- results
+
+
+class Held(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    amount: int  # the bound that was granted
+    available: int  # what is free after it
+
+
+class Insufficient(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    available: int
+
+
+class Posted(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    charged: int  # what the wallet paid in the end
+    loss: int  # what the operator bore
+    available: int
+    late: bool = False  # the hold had expired: booked as an overrun
+
+
+class Voided(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    available: int
+
+
+class Credited(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    available: int
+
+
+class Burned(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    pass
+
+
+class Revoked(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    pass
+
+
+RefusalReason = Literal[
+    "unknown_account",
+    "unknown_hold",
+    "already_posted",
+    "already_voided",
+    "hold_expired",
+    "id_reused",  # same id, other content
+    "invalid_amount",
+    "source_exhausted",
+    "nonce_used",
+]
+
+
+class Refused(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A command that breaks a rule. Nothing was booked."""
+
+    reason: RefusalReason
+
+
+Result = Held | Insufficient | Posted | Voided | Credited | Burned | Revoked | Refused
+
+# --- views
+
+
+class Balance(msgspec.Struct, frozen=True, kw_only=True):
+    """One account's four counters, from which everything about it follows."""
+
+    account: str
+    debits_pending: int
+    debits_posted: int
+    credits_pending: int
+    credits_posted: int
+
+    @property
+    def available(self) -> int:
+        """Free to spend: in-flight holds count against it."""
+        return self.credits_posted - self.debits_posted - self.debits_pending
+
+    @property
+    def total(self) -> int:
+        return self.credits_posted - self.debits_posted
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One line of a statement, newest first."""
+
+    id: str  # of the transfer; a hold and its post, void or expiry share the call's id
+    at_ms: int
+    kind: Literal["credit", "hold", "post", "void", "expire"]
+    amount: int  # nano-USD: credited, held, charged, or given back
+    returned: int = 0  # post: what came back of the hold
+    ref: str | None = None  # credit: the source's reference
+    model: str | None = None
+    cursor: str = ""
+
+
+class Statement(msgspec.Struct, frozen=True, kw_only=True):
+    entries: tuple[Entry, ...]
+    next_cursor: str | None = None

@@ -1,0 +1,239 @@
+"""Every error a caller can be given, in one tree: status, code, type, and whether trying again makes sense.
+
+TollwayError
+├── RequestError 400        the caller's request is wrong; `param` names the field
+│   ├── UnpricedFeature, ContextLengthExceeded, ContentFiltered
+│   ├── RequestTooLarge 413, HeadersTooLarge 431, UnsupportedMediaType 415, MethodNotAllowed 405
+│   └── ModelNotFound 404, ProviderNotFound 404, NotFound 404, UnsupportedEndpoint 404
+├── SignInError 401         no proof of who calls; carries WWW-Authenticate
+│   └── MissingSignIn, InvalidSignIn, InvalidSignature, ExpiredSignIn, NotYetValid, WrongDomain, UnsupportedChain,
+│       NonceUsed, NonceRequired, RevokedSignIn
+├── AccountNotAllowed 403
+├── InsufficientBalance 402
+├── RateLimited 429
+├── NoProviderAvailable 503, ProviderFailed 502, ProviderTimeout 504
+├── LedgerUnavailable 503   refused for certain: nothing was booked
+├── ShuttingDown 503
+└── InternalError 500
+
+ProviderFault (what one attempt failed with) and LedgerOutcomeUnknown are not for callers: the attempt loop and the
+pipeline turn them into one of the above. Messages are written where the fault is found, and never carry secrets.
+"""
+
+from tollway.domain.answer import AttemptRecord, Outcome
+
+
+class TollwayError(Exception):
+    """Answered as `{"error": {"code", "message", "type", "param"}}` (OpenAI's shape) with `status`."""
+
+    status = 500
+    code = "internal_error"
+    type = "server_error"
+    should_retry: bool | None = None  # x-should-retry; None leaves the client to its own rules
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        retry_after_ms: int | None = None,
+        attempts: tuple[AttemptRecord, ...] = (),
+        details: dict[str, object] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.retry_after_ms = retry_after_ms
+        self.attempts = attempts
+        self.details = details or {}  # further members of the error object, machine-readable
+
+
+class RequestError(TollwayError):
+    status = 400
+    code = "invalid_request"
+    type = "invalid_request_error"
+    should_retry = False
+
+
+class UnpricedFeature(RequestError):
+    code = "unpriced_feature"
+
+
+class ContextLengthExceeded(RequestError):
+    code = "context_length_exceeded"
+
+
+class ContentFiltered(RequestError):
+    code = "content_filtered"
+
+
+class RequestTooLarge(RequestError):
+    status = 413
+    code = "request_too_large"
+
+
+class HeadersTooLarge(RequestError):
+    status = 431
+    code = "headers_too_large"
+
+
+class UnsupportedMediaType(RequestError):
+    status = 415
+    code = "unsupported_media_type"
+
+
+class MethodNotAllowed(RequestError):
+    status = 405
+    code = "method_not_allowed"
+
+
+class ModelNotFound(RequestError):
+    status = 404
+    code = "model_not_found"
+
+
+class ProviderNotFound(RequestError):
+    status = 404
+    code = "provider_not_found"
+
+
+class NotFound(RequestError):
+    status = 404
+    code = "not_found"
+
+
+class UnsupportedEndpoint(RequestError):
+    status = 404
+    code = "unsupported_endpoint"
+
+
+class SignInError(TollwayError):
+    status = 401
+    code = "invalid_sign_in"
+    type = "authentication_error"
+    should_retry = False
+
+
+class MissingSignIn(SignInError):
+    code = "missing_sign_in"
+
+
+class InvalidSignIn(SignInError):
+    code = "invalid_sign_in"
+
+
+class InvalidSignature(SignInError):
+    code = "invalid_signature"
+
+
+class ExpiredSignIn(SignInError):
+    code = "expired_sign_in"
+
+
+class NotYetValid(SignInError):
+    code = "sign_in_not_yet_valid"
+
+
+class WrongDomain(SignInError):
+    code = "wrong_domain"
+
+
+class UnsupportedChain(SignInError):
+    code = "unsupported_chain"
+
+
+class NonceUsed(SignInError):
+    code = "nonce_used"
+
+
+class NonceRequired(SignInError):
+    code = "nonce_required"
+
+
+class RevokedSignIn(SignInError):
+    code = "sign_in_revoked"
+
+
+class AccountNotAllowed(TollwayError):
+    status = 403
+    code = "account_not_allowed"
+    type = "permission_error"
+    should_retry = False
+
+
+class InsufficientBalance(TollwayError):
+    status = 402
+    code = "insufficient_balance"
+    type = "insufficient_quota"
+    should_retry = False
+
+
+class RateLimited(TollwayError):
+    status = 429
+    code = "rate_limited"
+    type = "rate_limit_error"
+    should_retry = True
+
+
+class NoProviderAvailable(TollwayError):
+    status = 503
+    code = "no_provider_available"
+    type = "provider_error"
+    should_retry = False
+
+
+class ProviderFailed(TollwayError):
+    status = 502
+    code = "provider_error"
+    type = "provider_error"
+    should_retry = False
+
+
+class ProviderTimeout(TollwayError):
+    status = 504
+    code = "provider_timeout"
+    type = "provider_error"
+    should_retry = False
+
+
+class LedgerUnavailable(TollwayError):
+    status = 503
+    code = "ledger_unavailable"
+    should_retry = True
+
+
+class ShuttingDown(TollwayError):
+    status = 503
+    code = "shutting_down"
+    should_retry = True
+
+
+class InternalError(TollwayError):
+    pass
+
+
+class LedgerOutcomeUnknown(Exception):
+    """A command may or may not be booked. Ask again with the same id: the answer will be the same."""
+
+
+class ProviderFault(Exception):
+    """What one attempt failed with. `detail` is for the operator; `reason` is the provider's own words about the
+    request (400, 413, 422 only), already cut and redacted, fit for the caller."""
+
+    def __init__(
+        self,
+        outcome: Outcome,
+        detail: str,
+        *,
+        status: int | None = None,
+        retry_after_ms: int | None = None,
+        reason: str | None = None,
+        code: str | None = None,
+    ) -> None:
+        super().__init__(f"{outcome}: {detail}")
+        self.outcome = outcome
+        self.detail = detail
+        self.status = status
+        self.retry_after_ms = retry_after_ms
+        self.reason = reason
+        self.code = code  # the provider's error code, such as context_length_exceeded

@@ -1,0 +1,21 @@
+"""Ids are UUIDv7 (RFC 9562): unique, sortable by time, the same for a call, its hold and its record."""
+
+import os
+
+
+def new_id(now_ms: int) -> str:
+    """A fresh UUIDv7 for the millisecond `now_ms` (Unix time), in the canonical 36-character form."""
+    tail = int.from_bytes(os.urandom(10), "big")
+    value = (now_ms & (1 << 48) - 1) << 80 | 0x7 << 76 | (tail >> 68) << 64 | 0x2 << 62 | tail & (1 << 62) - 1
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def id_time_ms(text: str) -> int | None:
+    """The millisecond a UUIDv7 was made at; None when `text` is not one."""
+    if len(text) != 36 or text[14] != "7":
+        return None
+    try:
+        return int(text[:8] + text[9:13], 16)
+    except ValueError:
+        return None

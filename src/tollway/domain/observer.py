@@ -1,0 +1,35 @@
+"""Where the path tells what happened. Implementations (logs, metrics) are injected; they must not raise or block."""
+
+from typing import Protocol
+
+from tollway.domain.answer import AttemptRecord
+from tollway.domain.record import CallRecord
+
+
+class Observer(Protocol):
+    def call_ended(self, record: CallRecord) -> None:
+        """A call is booked, and its answer sent or given up."""
+
+    def attempt_ended(self, attempt: AttemptRecord, detail: str) -> None:
+        """One try at a provider ended; `detail` is for the operator and never for a caller."""
+
+    def request_refused(self, code: str, status: int) -> None:
+        """A request was answered with an error before any hold was made."""
+
+    def committed(self, commands: int, seconds: float) -> None:
+        """The ledger made a batch of commands durable."""
+
+    def alarm(self, what: str, detail: str) -> None:
+        """Something the operator has to look at: a provider refuses our key, the ledger can't commit, absurd usage."""
+
+
+class NullObserver:
+    def call_ended(self, record: CallRecord) -> None: ...
+
+    def attempt_ended(self, attempt: AttemptRecord, detail: str) -> None: ...
+
+    def request_refused(self, code: str, status: int) -> None: ...
+
+    def committed(self, commands: int, seconds: float) -> None: ...
+
+    def alarm(self, what: str, detail: str) -> None: ...

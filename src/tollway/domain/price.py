@@ -1,0 +1,38 @@
+"""What tokens cost: rates in pico-USD, all integers. A rate that is absent is unknown, never 0."""
+
+import msgspec
+
+
+class Rates(msgspec.Struct, frozen=True, kw_only=True):
+    """Pico-USD per token. `None` for a special kind of token means that it is billed at the ordinary rate."""
+
+    input: int
+    output: int
+    cached_input: int | None = None
+    cache_write: int | None = None
+    reasoning: int | None = None
+    audio_input: int | None = None
+    audio_output: int | None = None
+
+
+class Tier(msgspec.Struct, frozen=True, kw_only=True):
+    """Rates that replace the base ones for the whole call once its prompt has more than `above` tokens."""
+
+    above: int
+    rates: Rates
+
+
+class Price(msgspec.Struct, frozen=True, kw_only=True):
+    """One model at one provider. `features` maps a feature beyond tokens (`web_search`) to pico-USD a call."""
+
+    rates: Rates
+    tiers: tuple[Tier, ...] = ()
+    features: dict[str, int] = {}
+
+
+class Tariff(msgspec.Struct, frozen=True, kw_only=True):
+    """What the provider is owed (`buy`) and what the wallet pays: `sell` when set, else `buy` plus the markup."""
+
+    buy: Price
+    sell: Price | None = None
+    markup_bps: int = 0  # basis points: 300 is 3 %

@@ -1,0 +1,69 @@
+"""The seams: protocols with one method that matters, each with a conformance suite in tests/contract/."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from tollway.domain.commands import Balance, Command, Result, Statement
+from tollway.domain.record import CallRecord
+
+
+class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A request to a provider, whole: header names in lower case, the body encoded."""
+
+    method: str
+    url: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    connect_timeout: float  # seconds, TCP and TLS together
+
+
+class HttpResponse(Protocol):
+    """An answer whose head has come. Always closed by whoever got it."""
+
+    status: int
+    headers: Mapping[str, str]  # names in lower case; the first value of a repeated header
+
+    async def read(self) -> bytes:
+        """The next bytes of the body as they come, at most 256 KiB; b"" at its end. Reading stops at the socket when
+        nobody calls, so memory stays bounded. ProviderFault("cut") when the connection ends before the body does."""
+
+    def close(self) -> None:
+        """Give the connection back if the body was read to its end, else drop it. Safe to call twice."""
+
+
+class Transport(Protocol):
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        """Send one request and wait for the head of the answer. Never follows a redirect, never decodes a body, never
+        retries once a byte of the request may have been seen by the provider. Cancelling drops the connection.
+
+        Raises ProviderFault("connect_failed") for anything that goes wrong before the head has come."""
+
+    async def aclose(self) -> None:
+        """Drop every pooled connection."""
+
+
+class Ledger(Protocol):
+    """A store of the books. It keeps, loads and commits; what is allowed is decided by ledger/book.py alone."""
+
+    async def apply(self, commands: Sequence[Command]) -> list[Result]:
+        """Carry out `commands` in order, as one: a Hold's result comes when it is decided, every other when durable.
+
+        Raises LedgerUnavailable (nothing of it is or will be booked) or LedgerOutcomeUnknown (ask again, same ids)."""
+
+    async def balance(self, account: str) -> Balance | None: ...
+
+    async def statement(self, account: str, *, limit: int, cursor: str | None = None) -> Statement:
+        """Newest first. ValueError for a cursor that is not one of ours."""
+
+    async def call(self, account: str, id: str) -> CallRecord | None:
+        """A call of this account by its id, or by the provider's response id (the newest, if one repeats)."""
+
+    def revoked(self, message_hash: str) -> bool: ...
+
+    async def secret(self, name: str) -> bytes:
+        """32 random bytes under `name`, made on first use and kept with the books (the HMAC key of nonces)."""
+
+    async def aclose(self) -> None:
+        """Commit what is queued and let go of the store."""
