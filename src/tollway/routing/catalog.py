@@ -1,0 +1,175 @@
+"""Which models exist, what they are called, and who serves them. Built once from a configuration, then only looked up.
+
+Every lookup is a dict's: a plan for one model costs the same however many others there are. Must not know calls or
+health.
+"""
+
+from collections.abc import Iterable, KeysView, Mapping, Sequence
+from types import MappingProxyType
+from typing import NoReturn
+
+import msgspec
+
+from tollway.domain.call import Preferences
+from tollway.domain.errors import ModelNotFound, ProviderNotFound
+from tollway.domain.plan import Candidate
+from tollway.routing.nearest import did_you_mean, shown
+from tollway.routing.route import Route, route_of
+
+
+class ProviderInfo(msgspec.Struct, frozen=True):
+    id: str
+    name: str
+
+
+class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a listing shows of a model beyond what its candidates say."""
+
+    name: str | None = None  # None: its id
+    created: int = 0  # Unix seconds
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True):
+    """A public model and who serves it, as GET /models lists it. The two sizes are the largest that any candidate
+    has, in tokens."""
+
+    id: str
+    name: str
+    created: int
+    context_length: int
+    max_output_tokens: int
+    aliases: tuple[str, ...]
+    candidates: tuple[Candidate, ...]
+
+
+class Resolution(msgspec.Struct, frozen=True, kw_only=True):
+    """What a name in a request stands for. `asked` is `every` route of the model, or the one that a pin left."""
+
+    model: Model
+    asked: tuple[Route, ...]
+    every: tuple[Route, ...]
+    pinned: str | None = None  # the provider
+
+
+class Catalog:
+    """Immutable. `aliases` maps an alias to a model's id.
+
+    Raises ValueError when a provider repeats, is unknown, or has a colon in its id (which marks a pin); when a provider
+    serves a model twice; or when an alias stands for nothing or is a model's id."""
+
+    def __init__(
+        self,
+        candidates: Iterable[Candidate],
+        aliases: Mapping[str, str],
+        providers: Sequence[ProviderInfo],
+        facts: Mapping[str, ModelFacts] = MappingProxyType({}),
+    ) -> None:
+        self._served: dict[str, list[Candidate]] = {}
+        for provider in providers:
+            if ":" in provider.id or provider.id in self._served:
+                raise ValueError(f"provider id {provider.id!r} repeats or has a colon")
+            self._served[provider.id] = []
+        self._routes: dict[str, Route] = {}  # by key
+        self._upstreams: dict[tuple[str, str], Route] = {}  # by provider and its own name for the model
+        by_model: dict[str, list[Route]] = {}
+        for candidate in candidates:
+            route = route_of(candidate)
+            if candidate.provider not in self._served or route.key in self._routes:
+                raise ValueError(f"candidate {route.key!r} repeats or has an unknown provider")
+            self._routes[route.key] = route
+            self._upstreams.setdefault((candidate.provider, candidate.upstream), route)
+            self._served[candidate.provider].append(candidate)
+            by_model.setdefault(candidate.model, []).append(route)
+        names: dict[str, list[str]] = {}
+        for alias, model_id in aliases.items():
+            if model_id not in by_model or alias in by_model:
+                raise ValueError(f"alias {alias!r} stands for no model or is the id of one")
+            names.setdefault(model_id, []).append(alias)
+        self._names: dict[str, Resolution] = {}  # by id, and by alias
+        for model_id, listed in by_model.items():
+            routes = tuple(listed)
+            model = _model(model_id, routes, names.get(model_id, ()), facts.get(model_id, ModelFacts()))
+            self._names[model_id] = Resolution(model=model, asked=routes, every=routes)
+        self._models = MappingProxyType({model_id: found.model for model_id, found in self._names.items()})
+        self._names |= {alias: self._names[model_id] for alias, model_id in aliases.items()}
+        self._providers = tuple(providers)
+
+    @property
+    def models(self) -> Mapping[str, Model]:
+        """By id, in the order of the candidates."""
+        return self._models
+
+    @property
+    def providers(self) -> tuple[ProviderInfo, ...]:
+        return self._providers
+
+    @property
+    def keys(self) -> KeysView[str]:
+        """`Candidate.key` of every candidate."""
+        return self._routes.keys()
+
+    def served_by(self, provider: str) -> tuple[Candidate, ...]:
+        """What a provider serves, one candidate a model; empty for an unknown one."""
+        return tuple(self._served.get(provider, ()))
+
+    def resolve(self, name: str, param: str = "model") -> Resolution:
+        """An id, else an alias, else `provider:model`, split at the first colon when what is left of it is a provider;
+        what is right of it is an id, an alias, or the provider's own name for a model (the first that has it).
+
+        Raises ModelNotFound, which names `param`."""
+        found = self._names.get(name)
+        if found is not None:
+            return found
+        provider, colon, rest = name.partition(":")
+        if not colon or provider not in self._served:
+            self._refuse(name, param)
+        route = None
+        if rest in self._names:
+            route = self._routes.get(f"{provider}:{self._names[rest].model.id}")
+        route = route or self._upstreams.get((provider, rest))
+        if route is None:
+            self._refuse_pin(provider, rest, param)
+        whole = self._names[route.candidate.model]
+        return Resolution(model=whole.model, asked=(route,), every=whole.every, pinned=provider)
+
+    def require_providers(self, preferences: Preferences) -> None:
+        """Raises ProviderNotFound for the first preference that names none: ignoring a misspelling could send a prompt
+        to a provider that its sender wanted to keep it from."""
+        for field, ids in (
+            ("order", preferences.order),
+            ("only", preferences.only),
+            ("ignore", preferences.ignore),
+        ):
+            for index, provider in enumerate(ids):
+                if provider not in self._served:
+                    raise ProviderNotFound(
+                        f"There is no provider {shown(provider)}.{did_you_mean(provider, self._served)} "
+                        "GET /v1/providers lists them.",
+                        param=f"provider.{field}[{index}]",
+                    )
+
+    def _refuse(self, name: str, param: str) -> NoReturn:
+        raise ModelNotFound(
+            f"There is no model {shown(name)}.{did_you_mean(name, self._names)} GET /v1/models lists them.", param=param
+        )
+
+    def _refuse_pin(self, provider: str, rest: str, param: str) -> NoReturn:
+        served = (candidate.model for candidate in self._served[provider])
+        raise ModelNotFound(
+            f"Provider {provider} does not serve {shown(rest)}.{did_you_mean(rest, served)} "
+            "GET /v1/models lists what each provider serves.",
+            param=param,
+        )
+
+
+def _model(id: str, routes: Sequence[Route], aliases: Sequence[str], facts: ModelFacts) -> Model:
+    candidates = tuple(route.candidate for route in routes)
+    return Model(
+        id=id,
+        name=facts.name or id,
+        created=facts.created,
+        context_length=max(candidate.context_length for candidate in candidates),
+        max_output_tokens=max(candidate.max_output_tokens for candidate in candidates),
+        aliases=tuple(aliases),
+        candidates=candidates,
+    )

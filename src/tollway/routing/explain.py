@@ -1,0 +1,62 @@
+"""A verdict in words, for /generations and for the errors of a plan that came out empty. Must not choose anything."""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from tollway.domain.call import Call
+from tollway.domain.errors import NoProviderAvailable, TollwayError, UnpricedFeature
+from tollway.domain.plan import Verdict
+from tollway.routing.nearest import shown
+
+# Every reason a verdict may carry. The words are stable; they are kept with each call.
+REASONS: Mapping[str, str] = MappingProxyType(
+    {
+        "not_in_only": "`provider.only` does not list it",
+        "ignored": "`provider.ignore` lists it",
+        "not_in_order": "`provider.order` does not list it and `provider.allow_fallbacks` is false",
+        "unpriced_feature": "it has no price for what the call asks beyond tokens",
+        "not_pinned": "the call pins another provider",
+        "fallbacks_not_allowed": "`provider.allow_fallbacks` is false and another came first",
+        "too_many": "enough others came before it",
+        "beyond_the_hold": "the balance does not carry what it may cost",
+    }
+)
+
+# An error stays readable, and small, however many providers a model has.
+CANDIDATES_SHOWN_MAX = 32
+CANDIDATES_TOLD_MAX = 4
+
+
+def explain(verdict: Verdict) -> str:
+    """One sentence on one candidate."""
+    note = f" ({verdict.note})" if verdict.note else ""
+    if verdict.kept:
+        return f"{verdict.candidate} is number {verdict.rank}{note}: drew {verdict.draw} at weight {verdict.weight}."
+    reason = verdict.reason or ""
+    return f"{verdict.candidate} was left out: {REASONS.get(reason, reason)}{note}."
+
+
+def no_candidate(call: Call, verdicts: Sequence[Verdict]) -> TollwayError:
+    """The error for a call that nobody may serve; `verdicts` are all refusals.
+
+    UnpricedFeature when the caller's preferences left somebody, NoProviderAvailable when they left nobody."""
+    details: dict[str, object] = {
+        "candidates": [
+            {"candidate": verdict.candidate, "reason": verdict.reason} for verdict in verdicts[:CANDIDATES_SHOWN_MAX]
+        ]
+    }
+    asked = shown(call.model) + (" or its fallbacks" if call.fallbacks else "")
+    if any(verdict.reason == "unpriced_feature" for verdict in verdicts):
+        features = ", ".join(sorted(call.features))
+        return UnpricedFeature(
+            f"The call asks for {features}, and nobody who may serve {asked} has a price for all of it: "
+            "leave out what `candidates` names, or choose another model.",
+            details=details,
+        )
+    told = [explain(verdict) for verdict in verdicts[:CANDIDATES_TOLD_MAX]]
+    if len(verdicts) > CANDIDATES_TOLD_MAX:
+        told.append(f"So were {len(verdicts) - CANDIDATES_TOLD_MAX} more.")
+    return NoProviderAvailable(
+        f"No provider may serve {asked}. {' '.join(told)} Change `provider` or the pin, or choose another model.",
+        details=details,
+    )

@@ -1,0 +1,37 @@
+"""Names near one that was not found: what a message suggests. Must not know what the names stand for."""
+
+import difflib
+import heapq
+from collections.abc import Iterable
+from itertools import islice, pairwise
+
+SUGGESTIONS_MAX = 3
+NAME_LENGTH_MAX = 120  # a longer name is no misspelling; comparing is quadratic in it
+NAMES_SCANNED_MAX = 5_000  # a miss costs a caller nothing, so it must cost the router little
+NAMES_COMPARED_MAX = 24  # those that share most pairs of letters; only they are compared closely
+
+
+def nearest(name: str, names: Iterable[str]) -> tuple[str, ...]:
+    """At most SUGGESTIONS_MAX of `names` that resemble `name`, the nearest first."""
+    if len(name) > NAME_LENGTH_MAX:
+        return ()
+    pairs = _pairs(name)
+    short = heapq.nlargest(
+        NAMES_COMPARED_MAX, islice(names, NAMES_SCANNED_MAX), key=lambda other: len(pairs & _pairs(other))
+    )
+    return tuple(difflib.get_close_matches(name, short, SUGGESTIONS_MAX))
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """A sentence to append to a message, with a leading space; empty when nothing resembles `name`."""
+    near = nearest(name, names)
+    return f" Did you mean {' or '.join(near)}?" if near else ""
+
+
+def shown(name: str) -> str:
+    """`name` as a message quotes it: escaped and cut, since a caller chose it."""
+    return repr(name if len(name) <= NAME_LENGTH_MAX else name[:NAME_LENGTH_MAX] + "…")
+
+
+def _pairs(name: str) -> set[tuple[str, str]]:
+    return set(pairwise(name))

@@ -1,0 +1,296 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from helpers.routes import call, candidate, catalog
+from tollway.domain.answer import AttemptRecord, Outcome
+from tollway.routing.health import (
+    COOLDOWN_S_MAX,
+    FAULTS,
+    TROUBLE_S,
+    WINDOW_ATTEMPTS_MAX,
+    WINDOW_S,
+    Health,
+    Spread,
+    Stats,
+)
+from tollway.routing.plan import plan
+
+KEY = "a:acme/m"
+
+
+class Time:
+    """A clock that moves when told. The wall clock is nobody's business here."""
+
+    def __init__(self) -> None:
+        self.seconds = 1_000.0
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def now_ms(self) -> int:
+        raise AssertionError("health reads durations only")
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def health(time: Time) -> Health:
+    return Health(time)
+
+
+def ended(outcome: Outcome, provider: str = "a", model: str = "acme/m", **facts: float | int) -> AttemptRecord:
+    return AttemptRecord(provider=provider, model=model, outcome=outcome, **facts)
+
+
+# --- trouble
+
+
+@pytest.mark.parametrize("outcome", sorted(FAULTS))
+def test_a_providers_fault_is_trouble_for_thirty_seconds(health: Health, time: Time, outcome: Outcome) -> None:
+    health.observe(ended(outcome))
+    assert health.view().get(KEY) == "troubled"
+    time.seconds += TROUBLE_S - 0.001
+    assert health.view().get(KEY) == "troubled"
+    time.seconds += 0.001
+    assert health.view().get(KEY) is None
+
+
+@pytest.mark.parametrize("outcome", ["ok", "rejected", "cancelled"])
+def test_what_is_not_the_providers_fault_is_no_trouble(health: Health, outcome: Outcome) -> None:
+    health.observe(ended(outcome))
+    assert health.view().get(KEY) is None
+
+
+def test_a_success_after_the_trouble_clears_it(health: Health, time: Time) -> None:
+    health.observe(ended("server_error"))
+    time.seconds += 2
+    health.observe(ended("ok", duration_ms=1_500))
+    assert health.view().get(KEY) is None
+
+
+def test_a_success_that_was_under_way_before_the_trouble_does_not_clear_it(health: Health, time: Time) -> None:
+    health.observe(ended("connect_failed"))
+    time.seconds += 2
+    health.observe(ended("ok", duration_ms=2_500))
+    assert health.view().get(KEY) == "troubled"
+
+
+@pytest.mark.parametrize("outcome", ["rejected", "cancelled"])
+def test_only_a_success_clears_trouble(health: Health, time: Time, outcome: Outcome) -> None:
+    health.observe(ended("overloaded"))
+    time.seconds += 1
+    health.observe(ended(outcome, duration_ms=1))
+    assert health.view().get(KEY) == "troubled"
+
+
+def test_new_trouble_runs_from_its_own_moment(health: Health, time: Time) -> None:
+    health.observe(ended("server_error"))
+    time.seconds += 20
+    health.observe(ended("server_error"))
+    time.seconds += 20
+    assert health.view().get(KEY) == "troubled"
+
+
+def test_trouble_belongs_to_one_model_at_one_provider(health: Health) -> None:
+    health.observe(ended("connect_failed"))
+    view = health.view()
+    assert (view.get("a:acme/n"), view.get("b:acme/m")) == (None, None)
+
+
+# --- cooling down
+
+
+@pytest.mark.parametrize("outcome", ["rate_limited", "overloaded"])
+def test_retry_after_is_waited_out(health: Health, time: Time, outcome: Outcome) -> None:
+    health.observe(ended(outcome, retry_after_ms=90_000))
+    time.seconds += 89.9
+    assert health.view().get(KEY) == "cooling"
+    time.seconds += 0.1
+    assert health.view().get(KEY) is None
+
+
+def test_after_a_short_cooldown_the_trouble_lasts_its_thirty_seconds(health: Health, time: Time) -> None:
+    health.observe(ended("rate_limited", retry_after_ms=1_000))
+    time.seconds += 1
+    assert health.view().get(KEY) == "troubled"
+
+
+def test_a_cooldown_is_bounded(health: Health, time: Time) -> None:
+    health.observe(ended("rate_limited", retry_after_ms=10**12))
+    time.seconds += COOLDOWN_S_MAX - 0.1
+    assert health.view().get(KEY) == "cooling"
+    time.seconds += 0.1
+    assert health.view().get(KEY) is None
+
+
+def test_the_longest_cooldown_stands(health: Health, time: Time) -> None:
+    health.observe(ended("rate_limited", retry_after_ms=60_000))
+    health.observe(ended("rate_limited", retry_after_ms=1_000))
+    health.observe(ended("rate_limited"))
+    time.seconds += 40
+    assert health.view().get(KEY) == "cooling"
+
+
+def test_retry_after_on_anything_but_a_429_or_503_is_not_a_cooldown(health: Health) -> None:
+    health.observe(ended("refused_by_provider", retry_after_ms=60_000))
+    assert health.view().get(KEY) == "troubled"
+
+
+def test_a_success_after_it_ends_a_cooldown(health: Health, time: Time) -> None:
+    health.observe(ended("rate_limited", retry_after_ms=60_000))
+    time.seconds += 1
+    health.observe(ended("ok", duration_ms=500))
+    assert health.view().get(KEY) is None
+    health.observe(ended("server_error"))
+    assert health.view().get(KEY) == "troubled"
+
+
+def test_a_plan_puts_whoever_is_not_well_at_the_back_until_it_answers(health: Health, time: Time) -> None:
+    made = catalog(candidate("a", usd=0), candidate("b", usd=50), candidate("c", usd=50))
+    health.observe(ended("rate_limited", retry_after_ms=5_000))
+    health.observe(ended("cut", "b"))
+    assert [c.provider for c in plan(call(), made, health.view(), seed=1).candidates] == ["c", "b", "a"]
+    time.seconds += 1
+    health.observe(ended("ok", duration_ms=10))
+    assert plan(call(), made, health.view(), seed=1).candidates[0].provider == "a"
+
+
+# --- statistics
+
+NOTHING = Stats(status="unknown", attempts=0, uptime=None, first_token_ms=None, tokens_per_s=None)
+
+
+def test_of_a_provider_or_model_never_tried_nothing_is_known(health: Health) -> None:
+    assert health.stats("a") == health.stats("a", "acme/m") == NOTHING
+    health.observe(ended("ok"))
+    assert health.stats("a", "acme/n") == NOTHING
+
+
+def test_uptime_is_what_succeeded_of_what_succeeded_or_failed_by_the_provider(health: Health) -> None:
+    for outcome in ("ok", "ok", "ok", "cut", "rejected", "cancelled"):
+        health.observe(ended(outcome))
+    stats = health.stats("a", "acme/m")
+    assert (stats.uptime, stats.attempts) == (0.75, 6)
+
+
+def test_what_says_nothing_of_the_provider_leaves_its_status_unknown(health: Health) -> None:
+    health.observe(ended("rejected", first_token_ms=3.0))
+    stats = health.stats("a")
+    assert (stats.status, stats.uptime, stats.attempts) == ("unknown", None, 1)
+
+
+def test_percentiles_are_by_nearest_rank(health: Health) -> None:
+    for n in range(100, 0, -1):
+        health.observe(ended("ok", first_token_ms=float(n), tokens_per_s=n * 2.0))
+    stats = health.stats("a", "acme/m")
+    assert stats.first_token_ms == Spread(p50=50.0, p90=90.0, p99=99.0)
+    assert stats.tokens_per_s == Spread(p50=100.0, p90=180.0, p99=198.0)
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=50))
+def test_percentiles_are_values_that_were_seen_and_grow(values: list[float]) -> None:
+    health = Health(Time())
+    for value in values:
+        health.observe(ended("ok", first_token_ms=value))
+    spread = health.stats("a").first_token_ms
+    assert spread is not None
+    assert min(values) <= spread.p50 <= spread.p90 <= spread.p99 <= max(values)
+    assert {spread.p50, spread.p90, spread.p99} <= set(values)
+
+
+def test_a_provider_is_all_of_its_models_together(health: Health) -> None:
+    health.observe(ended("ok", first_token_ms=1.0))
+    health.observe(ended("cut", model="acme/n", first_token_ms=3.0))
+    stats = health.stats("a")
+    assert (stats.attempts, stats.uptime) == (2, 0.5)
+    assert stats.first_token_ms == Spread(p50=1.0, p90=3.0, p99=3.0)
+
+
+def test_attempts_older_than_the_window_are_forgotten(health: Health, time: Time) -> None:
+    health.observe(ended("server_error"))
+    time.seconds += WINDOW_S
+    assert health.stats("a").attempts == 1
+    time.seconds += 0.001
+    assert health.stats("a") == NOTHING
+
+
+def test_the_window_holds_so_many_attempts_and_no_more(health: Health) -> None:
+    health.observe(ended("server_error"))
+    for _ in range(WINDOW_ATTEMPTS_MAX):
+        health.observe(ended("ok"))
+    stats = health.stats("a")
+    assert (stats.attempts, stats.uptime) == (WINDOW_ATTEMPTS_MAX, 1.0)
+
+
+# --- status
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "status"),
+    [
+        (["ok"], "ok"),
+        (["rejected", "cancelled"], "unknown"),
+        (["cut"], "degraded"),
+        (["cut", "cut"], "degraded"),
+        (["cut", "cut", "cut"], "down"),
+        (["cut", "rejected", "cut", "cancelled", "cut"], "down"),
+        (["ok"] * 97 + ["cut"] * 3, "down"),
+        (["ok"] * 98 + ["cut"] * 2, "degraded"),
+        (["cut"] * 5 + ["ok"] * 95, "ok"),
+        (["cut"] * 6 + ["ok"] * 94, "degraded"),
+    ],
+)
+def test_a_status_follows_from_the_newest_attempts_and_the_uptime(
+    health: Health, outcomes: list[Outcome], status: str
+) -> None:
+    for outcome in outcomes:
+        health.observe(ended(outcome))
+    assert health.stats("a", "acme/m").status == status
+
+
+def test_a_lone_fault_degrades_for_as_long_as_it_is_trouble(health: Health, time: Time) -> None:
+    for _ in range(99):
+        health.observe(ended("ok"))
+    health.observe(ended("cut"))
+    assert health.stats("a").status == "degraded"
+    time.seconds += TROUBLE_S
+    assert health.stats("a").status == "ok"
+
+
+@pytest.mark.parametrize(
+    ("m", "n", "status"),
+    [
+        (["ok"], [], "ok"),
+        (["ok"], ["cancelled"], "ok"),
+        (["ok"], ["cut"], "degraded"),
+        (["ok"], ["cut"] * 3, "degraded"),
+        (["cut"] * 3, ["cut"] * 3, "down"),
+        (["cancelled"], ["cancelled"], "unknown"),
+    ],
+)
+def test_a_provider_is_what_its_known_models_agree_on_else_degraded(
+    health: Health, m: list[Outcome], n: list[Outcome], status: str
+) -> None:
+    for model, outcomes in (("m", m), ("n", n)):
+        for outcome in outcomes:
+            health.observe(ended(outcome, model=model))
+    assert health.stats("a").status == status
+
+
+# --- a new configuration
+
+
+def test_what_a_new_catalog_dropped_is_forgotten_and_the_rest_kept(health: Health) -> None:
+    for provider, model in (("a", "acme/m"), ("a", "acme/n"), ("b", "acme/m")):
+        health.observe(ended("cut", provider, model))
+    health.retain(catalog(candidate("a")).keys)
+    assert health.stats("a").attempts == 1
+    assert health.stats("b") == NOTHING
+    view = health.view()
+    assert [view.get(key) for key in (KEY, "a:acme/n", "b:acme/m")] == ["troubled", None, None]
+    health.observe(ended("ok"))
+    assert health.view().get(KEY) is None
