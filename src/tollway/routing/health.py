@@ -146,6 +146,14 @@ class Health:
             tokens_per_s=_spread([a.tokens_per_s for a in attempts if a.tokens_per_s is not None]),
         )
 
+    def status(self, provider: str, model: str) -> Status:
+        """What `stats` says of one model, without the percentiles: a listing asks for every candidate there is."""
+        window = self._windows.get(provider, {}).get(model)
+        if window is None:
+            return "unknown"
+        now = self._monotonic()
+        return _status(window, _recent(window, now), now)
+
     def retain(self, keys: Container[str]) -> None:
         """Forget every provider and model whose `Candidate.key` is not in `keys`: a new configuration dropped them."""
         for provider, models in list(self._windows.items()):

@@ -65,7 +65,8 @@ def narrow(plan: Plan, dropped: Collection[str], reason: str = "beyond_the_hold"
             verdict = msgspec.structs.replace(verdict, rank=rank)
         verdicts.append(verdict)
     candidates = tuple(candidate for candidate in plan.candidates if candidate.key not in dropped)
-    return Plan(candidates=candidates, seed=plan.seed, verdicts=tuple(verdicts))
+    caps = {key: cap for key, cap in plan.caps.items() if key not in dropped}
+    return Plan(candidates=candidates, seed=plan.seed, verdicts=tuple(verdicts), caps=caps)
 
 
 def _named(call: Call, catalog: Catalog) -> list[Resolution]:

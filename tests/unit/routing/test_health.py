@@ -166,6 +166,7 @@ NOTHING = Stats(status="unknown", attempts=0, uptime=None, first_token_ms=None, 
 
 def test_of_a_provider_or_model_never_tried_nothing_is_known(health: Health) -> None:
     assert health.stats("a") == health.stats("a", "acme/m") == NOTHING
+    assert health.status("a", "acme/m") == "unknown"
     health.observe(ended("ok"))
     assert health.stats("a", "acme/n") == NOTHING
 
@@ -249,7 +250,7 @@ def test_a_status_follows_from_the_newest_attempts_and_the_uptime(
 ) -> None:
     for outcome in outcomes:
         health.observe(ended(outcome))
-    assert health.stats("a", "acme/m").status == status
+    assert health.stats("a", "acme/m").status == health.status("a", "acme/m") == status
 
 
 def test_a_lone_fault_degrades_for_as_long_as_it_is_trouble(health: Health, time: Time) -> None:

@@ -318,6 +318,11 @@ def test_narrowing_keeps_the_reason_of_what_was_refused_before() -> None:
     assert reasons(made) == {"a:acme/m": "ignored", "b:acme/m": "other", "c:acme/m": None}
 
 
+def test_narrowing_keeps_the_caps_of_those_that_stay() -> None:
+    capped = msgspec.structs.replace(plan(call(), THREE, WELL, seed=1), caps={"a:acme/m": 5, "b:acme/m": 9})
+    assert narrow(capped, ["a:acme/m"]).caps == {"b:acme/m": 9}
+
+
 def test_narrowing_by_nothing_changes_nothing() -> None:
     whole = plan(call(ignore=["a"]), THREE, WELL, seed=1)
     assert narrow(whole, ()) == whole
