@@ -63,3 +63,57 @@ class StreamEvent(msgspec.Struct, kw_only=True, gc=False):
     usage: bytes | None = None  # the raw usage object; already taken out of `data`
     choices: bool = True  # False: the event carried nothing but usage (`choices: []`)
     response_id: str | None = None
+
+
+class Reading:
+    """What has been read of a stream so far: enough to know when it is whole, and what it comes to."""
+
+    __slots__ = (
+        "_n",
+        "finished",
+        "first",
+        "other_parts",
+        "reasoning",
+        "response_id",
+        "settled",
+        "text_bytes",
+        "usage",
+    )
+
+    def __init__(self, n: int) -> None:
+        self._n = n  # choices asked for
+        self.text_bytes = 0
+        self.other_parts = 0
+        self.reasoning = False
+        self.finished: dict[int, str] = {}  # choice index -> finish_reason
+        self.usage: bytes | None = None  # the last raw usage object
+        self.settled = False  # usage came with or after the last choice's finish: nothing more is to come
+        self.response_id: str | None = None
+        self.first: bytes = b""  # the first event, for its id, created and model
+
+    def note(self, event: StreamEvent) -> None:
+        self.text_bytes += event.text_bytes
+        self.other_parts += event.other_parts
+        if event.reasoning:
+            self.reasoning = True
+        if event.finished:
+            self.finished.update(event.finished)
+        if event.usage is not None:
+            self.usage = event.usage
+            self.settled = self.whole
+        if not self.first and event.data:
+            self.first = event.data
+            self.response_id = event.response_id
+
+    @property
+    def whole(self) -> bool:
+        """Every choice has finished."""
+        return len(self.finished) >= self._n
+
+    @property
+    def finish_reasons(self) -> tuple[str | None, ...]:
+        return tuple(self.finished.get(index) for index in range(self._n))
+
+    @property
+    def generated(self) -> Generated:
+        return Generated(text_bytes=self.text_bytes, other_parts=self.other_parts)

@@ -25,7 +25,7 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 class Post(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Finish a hold: the wallet pays `price`, the provider is owed `cost`, the remainder is revenue or, when negative,
-    operator loss. What `price` is over the hold comes from the free balance up to `over_max`, then from the operator."""
+    operator loss. What `price` is over the hold comes from the free balance up to `over_max`, else is operator loss."""
 
     id: str  # the hold's
     price: int

@@ -7,17 +7,18 @@ TollwayError
 │   └── ModelNotFound 404, ProviderNotFound 404, NotFound 404, UnsupportedEndpoint 404
 ├── SignInError 401         no proof of who calls; carries WWW-Authenticate
 │   └── MissingSignIn, InvalidSignIn, InvalidSignature, ExpiredSignIn, NotYetValid, WrongDomain, UnsupportedChain,
-│       NonceUsed, NonceRequired, RevokedSignIn
+│       NonceUsed, NonceRequired, ScopeRequired, RevokedSignIn
 ├── AccountNotAllowed 403
 ├── InsufficientBalance 402
 ├── RateLimited 429
 ├── NoProviderAvailable 503, ProviderFailed 502, ProviderTimeout 504
 ├── LedgerUnavailable 503   refused for certain: nothing was booked
-├── ShuttingDown 503
+├── ShuttingDown 503, Overloaded 503
 └── InternalError 500
 
-ProviderFault (what one attempt failed with) and LedgerOutcomeUnknown are not for callers: the attempt loop and the
-pipeline turn them into one of the above. Messages are written where the fault is found, and never carry secrets.
+ProviderFault (what one attempt failed with), LedgerOutcomeUnknown and ClientGone are not for callers: the attempt
+loop and the pipeline turn them into one of the above, or into silence. Messages are written where the fault is found,
+and never carry secrets.
 """
 
 from tollway.domain.answer import AttemptRecord, Outcome
@@ -86,6 +87,10 @@ class MethodNotAllowed(RequestError):
     status = 405
     code = "method_not_allowed"
 
+    def __init__(self, message: str, *, allow: str) -> None:
+        super().__init__(message)
+        self.allow = allow  # the Allow header (RFC 9110)
+
 
 class ModelNotFound(RequestError):
     status = 404
@@ -150,6 +155,10 @@ class NonceRequired(SignInError):
     code = "nonce_required"
 
 
+class ScopeRequired(SignInError):
+    code = "scope_required"
+
+
 class RevokedSignIn(SignInError):
     code = "sign_in_revoked"
 
@@ -208,8 +217,18 @@ class ShuttingDown(TollwayError):
     should_retry = True
 
 
+class Overloaded(TollwayError):
+    status = 503
+    code = "overloaded"
+    should_retry = True
+
+
 class InternalError(TollwayError):
     pass
+
+
+class ClientGone(Exception):
+    """The client closed the connection while it was still sending its request: there is nobody to answer."""
 
 
 class LedgerOutcomeUnknown(Exception):

@@ -54,3 +54,4 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     candidates: tuple[Candidate, ...]
     seed: int
     verdicts: tuple[Verdict, ...] = ()
+    caps: dict[str, int] = {}  # Candidate.key -> output limit the router lowers the call to, to keep within max_cost

@@ -1,0 +1,1 @@
+"""What the operator sees: logs now; they implement domain.Observer and are injected."""

@@ -1,0 +1,47 @@
+"""POST /chat/completions: a raw ASGI callable, so that no request or response object is built on the hot path."""
+
+from tollway.api.services import (
+    REQUEST_ID_BYTES_MAX,
+    App,
+    Receive,
+    Scope,
+    Services,
+    guarded,
+    header_guard,
+    method_not_allowed,
+)
+from tollway.domain.ids import new_id
+from tollway.egress.reply import Reply, Send
+from tollway.pipeline import ChatHeaders
+
+
+def chat_completions(services: Services) -> App:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        request_id = new_id(services.clock.now_ms())
+        reply = Reply(send, request_id, challenge=services.challenge)
+
+        async def work() -> None:
+            headers = scope["headers"]
+            header_guard(headers, services.header_bytes_max)
+            if scope["method"] != "POST":
+                raise method_not_allowed(scope["method"], ("POST",))
+            await services.pipeline.chat(request_id, read_headers(headers), receive, reply)
+
+        await guarded(services, reply, work)
+
+    return app
+
+
+def read_headers(headers: list[tuple[bytes, bytes]]) -> ChatHeaders:
+    """ASGI gives names in lower case. Of a repeated header the last one counts."""
+    sign_in: bytes | None = None
+    authorization: bytes | None = None
+    request_id: str | None = None
+    for name, value in headers:
+        if name == b"sign-in-with-x":
+            sign_in = value
+        elif name == b"authorization":
+            authorization = value
+        elif name == b"x-request-id":
+            request_id = value[:REQUEST_ID_BYTES_MAX].decode("latin-1")
+    return ChatHeaders(all=headers, sign_in=sign_in, authorization=authorization, request_id=request_id)

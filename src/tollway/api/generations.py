@@ -1,0 +1,83 @@
+"""GET /generations/{id}: one call of the wallet that made it, by our id or by the provider's."""
+
+import msgspec
+from starlette.requests import Request
+
+from tollway.api.services import Answered, Services, identify
+from tollway.domain.answer import AttemptRecord
+from tollway.domain.errors import NotFound
+from tollway.domain.money import format_usd
+from tollway.domain.plan import Verdict
+from tollway.domain.record import CallRecord
+from tollway.domain.usage import Usage
+
+ID_LENGTH_MAX = 200
+
+
+class Route(msgspec.Struct, kw_only=True):
+    """Why this provider: the plan's seed and what was said of every candidate."""
+
+    seed: int
+    verdicts: tuple[Verdict, ...]
+
+
+class GenerationView(msgspec.Struct, kw_only=True):
+    """Times in Unix milliseconds, amounts in decimal USD."""
+
+    id: str
+    object: str = "generation"
+    response_id: str | None
+    created_at: int
+    ended_at: int
+    model_asked: str
+    model: str | None
+    provider: str | None
+    stream: bool
+    ended: str
+    delivery: str
+    error_code: str | None
+    usage: Usage | None
+    usage_origin: str | None
+    estimate: Usage | None
+    cost_usd: str
+    held_usd: str
+    flags: tuple[str, ...]
+    attempts: tuple[AttemptRecord, ...]
+    route: Route
+    user: str | None
+    client_request_id: str | None
+
+
+def generation_view(record: CallRecord) -> GenerationView:
+    return GenerationView(
+        id=record.id,
+        response_id=record.response_id,
+        created_at=record.created_ms,
+        ended_at=record.ended_ms,
+        model_asked=record.model_asked,
+        model=record.model,
+        provider=record.provider,
+        stream=record.stream,
+        ended=record.ended,
+        delivery=record.delivery,
+        error_code=record.error_code,
+        usage=record.usage,
+        usage_origin=record.usage_origin,
+        estimate=record.estimate,
+        cost_usd=format_usd(record.price),
+        held_usd=format_usd(record.held),
+        flags=record.flags,
+        attempts=record.attempts,
+        route=Route(seed=record.seed, verdicts=record.verdicts),
+        user=record.user,
+        client_request_id=record.client_request_id,
+    )
+
+
+async def generation(services: Services, request: Request) -> Answered:
+    caller = await identify(services, request)
+    name = request.path_params["id"]
+    record = await services.ledger.call(caller.account, name) if len(name) <= ID_LENGTH_MAX else None
+    if record is None:
+        raise NotFound("This wallet has no finished call of that id.", param="id")
+    return Answered(value=generation_view(record))

@@ -1,0 +1,120 @@
+"""GET /models and /models/{id}: OpenAI's list shape, with what a caller who pays wants to know besides."""
+
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+
+from tollway.api.services import Answered, Services
+from tollway.domain.errors import ModelNotFound
+from tollway.domain.money import BASIS_POINTS
+from tollway.domain.plan import Candidate
+from tollway.domain.price import Rates, Tariff
+from tollway.routing.catalog import Model
+
+PICO_PER_USD = 10**12
+
+Pricing = dict[str, Any]
+
+
+class Architecture(msgspec.Struct, kw_only=True):
+    input_modalities: tuple[str, ...]
+    output_modalities: tuple[str, ...]
+
+
+class ModelProvider(msgspec.Struct, kw_only=True):
+    id: str
+    pricing: Pricing
+    status: str
+
+
+class ModelView(msgspec.Struct, kw_only=True):
+    """`pricing` is what the wallet pays, decimal USD per token, at the cheapest provider."""
+
+    id: str
+    object: str = "model"
+    created: int
+    owned_by: str
+    name: str
+    aliases: tuple[str, ...]
+    context_length: int
+    max_output_tokens: int
+    architecture: Architecture
+    pricing: Pricing
+    providers: list[ModelProvider]
+
+
+async def models(services: Services, request: Request) -> Answered:
+    catalog = services.pipeline.snapshot.catalog
+    return Answered(value={"object": "list", "data": [_view(services, model) for model in catalog.models.values()]})
+
+
+async def model(services: Services, request: Request) -> Answered:
+    """By id or alias. A pin names a provider's own copy and is no model of the list."""
+    name = request.path_params["id"]
+    found = services.pipeline.snapshot.catalog.resolve(name)
+    if found.pinned is not None:
+        raise ModelNotFound(f"{name!r} is a pin: ask for {found.model.id!r}.", param="id")
+    return Answered(value=_view(services, found.model))
+
+
+def _view(services: Services, model: Model) -> ModelView:
+    offers = sorted(
+        (
+            ModelProvider(
+                id=candidate.provider,
+                pricing=pricing(candidate.tariff),
+                status=services.health.stats(candidate.provider, candidate.model).status,
+            )
+            for candidate in model.candidates
+        ),
+        key=lambda offer: offer.id,
+    )
+    cheapest = min(model.candidates, key=_blended)
+    modalities = {kind for candidate in model.candidates for kind in candidate.part_tokens}
+    return ModelView(
+        id=model.id,
+        created=model.created or services.started_s,
+        owned_by=model.id.split("/", 1)[0] if "/" in model.id else cheapest.provider,
+        name=model.name,
+        aliases=model.aliases,
+        context_length=model.context_length,
+        max_output_tokens=model.max_output_tokens,
+        architecture=Architecture(
+            input_modalities=("text", *sorted(_MODALITIES[kind] for kind in modalities if kind in _MODALITIES)),
+            output_modalities=("text",),
+        ),
+        pricing=pricing(cheapest.tariff),
+        providers=offers,
+    )
+
+
+_MODALITIES = {"image_url": "image", "input_audio": "audio", "file": "file", "video_url": "video"}
+
+
+def _blended(candidate: Candidate) -> int:
+    price = candidate.tariff.sell or candidate.tariff.buy
+    return price.rates.input + price.rates.output
+
+
+def pricing(tariff: Tariff) -> Pricing:
+    """What a wallet pays: decimal USD per token, by kind; `features` USD a call; `tiers` by prompt tokens."""
+    price, markup = (tariff.buy, tariff.markup_bps) if tariff.sell is None else (tariff.sell, 0)
+    shown: Pricing = dict(_rates(price.rates, markup))
+    if price.features:
+        shown["features"] = {name: usd(pico, markup) for name, pico in sorted(price.features.items())}
+    if price.tiers:
+        shown["tiers"] = [{"above": tier.above, **_rates(tier.rates, markup)} for tier in price.tiers]
+    return shown
+
+
+def _rates(rates: Rates, markup_bps: int) -> dict[str, str]:
+    return {
+        name: usd(pico, markup_bps) for name in Rates.__struct_fields__ if (pico := getattr(rates, name)) is not None
+    }
+
+
+def usd(pico: int, markup_bps: int) -> str:
+    """Pico-USD with a markup, as an exact decimal string: a basis point of a pico-USD is the 16th decimal."""
+    whole, fraction = divmod(pico * (BASIS_POINTS + markup_bps), PICO_PER_USD * BASIS_POINTS)
+    return f"{whole}.{fraction:016d}".rstrip("0").rstrip(".")

@@ -1,0 +1,40 @@
+"""GET /providers: who stands behind this router, and how they have been doing."""
+
+import msgspec
+from starlette.requests import Request
+
+from tollway.api.services import Answered, Services
+from tollway.routing.health import Spread
+
+
+class ProviderView(msgspec.Struct, kw_only=True):
+    """Of the last five minutes: `uptime` a fraction, latency to the first token in ms, throughput in tokens/s."""
+
+    id: str
+    name: str
+    status: str
+    models: list[str]
+    attempts: int
+    uptime: float | None
+    first_token_ms: Spread | None
+    tokens_per_s: Spread | None
+
+
+async def providers(services: Services, request: Request) -> Answered:
+    catalog = services.pipeline.snapshot.catalog
+    views = []
+    for info in catalog.providers:
+        stats = services.health.stats(info.id)
+        views.append(
+            ProviderView(
+                id=info.id,
+                name=info.name,
+                status=stats.status,
+                models=[candidate.model for candidate in catalog.served_by(info.id)],
+                attempts=stats.attempts,
+                uptime=stats.uptime,
+                first_token_ms=stats.first_token_ms,
+                tokens_per_s=stats.tokens_per_s,
+            )
+        )
+    return Answered(value={"object": "list", "data": views})

@@ -1,0 +1,138 @@
+"""What handlers are given, and how every one of them answers: JSON, `x-request-id`, errors in OpenAI's shape."""
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+
+from tollway.auth.signin import SignIn
+from tollway.domain.call import Caller
+from tollway.domain.clock import Clock
+from tollway.domain.errors import (
+    HeadersTooLarge,
+    InternalError,
+    MethodNotAllowed,
+    TollwayError,
+    UnsupportedEndpoint,
+)
+from tollway.domain.ids import new_id
+from tollway.domain.observer import Observer
+from tollway.domain.seams import Ledger
+from tollway.egress.reply import Header, Reply, Send
+from tollway.pipeline import Pipeline
+from tollway.routing.health import Health
+from tollway.wire import json
+
+log = logging.getLogger("tollway.api")
+
+REQUEST_ID_BYTES_MAX = 200  # of a caller's own x-request-id: recorded, not reused
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[Any]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class Services(msgspec.Struct, frozen=True, kw_only=True):
+    """Made by app.py, once a process."""
+
+    pipeline: Pipeline
+    sign_in: SignIn
+    ledger: Ledger
+    health: Health
+    clock: Clock
+    observer: Observer
+    challenge: bytes  # WWW-Authenticate
+    header_bytes_max: int
+    started_s: int  # Unix seconds: what `created` says of a model whose age nobody knows
+
+
+class Answered(msgspec.Struct, frozen=True, kw_only=True):
+    """A handler's answer: a value to encode, or nothing (204)."""
+
+    value: object = None
+    status: int = 200
+    headers: list[Header] = []
+
+
+Handler = Callable[[Services, Request], Awaitable[Answered]]
+
+
+def header_guard(headers: Iterable[tuple[bytes, bytes]], most: int) -> None:
+    """Raises HeadersTooLarge when all names and values together are over `most` bytes."""
+    size = 0
+    for name, value in headers:
+        size += len(name) + len(value)
+    if size > most:
+        raise HeadersTooLarge(f"The request's headers have {size} bytes; this router takes {most} (server.max_header).")
+
+
+async def guarded(services: Services, reply: Reply, work: Callable[[], Awaitable[None]]) -> None:
+    """Run a handler; whatever it raises before its answer has begun becomes an error answer."""
+    try:
+        await work()
+    except TollwayError as error:
+        services.observer.request_refused(error.code, error.status)
+        await _answer(reply, error)
+    except Exception:
+        # The one place that catches everything: a bug must end in a clear error, and say nothing of itself to callers.
+        log.exception("unexpected error in request %s", reply.request_id)
+        services.observer.request_refused("internal_error", 500)
+        await _answer(reply, InternalError("Something went wrong here. The operator finds it by the x-request-id."))
+
+
+async def _answer(reply: Reply, error: TollwayError) -> None:
+    if reply.started:
+        return  # begun and not ended: the server closes the connection
+    await reply.error(error)
+
+
+def endpoint(services: Services, handlers: dict[str, Handler]) -> App:
+    """One path. `handlers` by method; the rest get a 405."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        reply = Reply(send, new_id(services.clock.now_ms()), challenge=services.challenge)
+
+        async def work() -> None:
+            header_guard(scope["headers"], services.header_bytes_max)
+            handler = handlers.get(scope["method"])
+            if handler is None:
+                raise method_not_allowed(scope["method"], handlers)
+            answered = await handler(services, Request(scope, receive))
+            body = b"" if answered.status == 204 else json.encode(answered.value)
+            await reply.json(answered.status, body, answered.headers)
+
+        await guarded(services, reply, work)
+
+    return app
+
+
+def method_not_allowed(method: str, served: Iterable[str]) -> MethodNotAllowed:
+    names = ", ".join(sorted(served))
+    return MethodNotAllowed(f"{method} is not served here: use {names}.", allow=names)
+
+
+async def identify(services: Services, request: Request) -> Caller:
+    """Who asks, from the request's headers. Raises SignInError."""
+    sign_in, authorization = None, None
+    for name, value in request.scope["headers"]:
+        if name == b"sign-in-with-x":
+            sign_in = value
+        elif name == b"authorization":
+            authorization = value
+    return await services.sign_in.identify(sign_in, authorization)
+
+
+def unsupported(services: Services, served: tuple[str, ...]) -> App:
+    """Whatever isn't in the route table: a 404 that says what is."""
+    paths = ", ".join(path for path in served if not path.startswith("/api"))
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        reply = Reply(send, new_id(services.clock.now_ms()), challenge=services.challenge)
+        await guarded(services, reply, refuse)
+
+    async def refuse() -> None:
+        raise UnsupportedEndpoint(f"This router does not serve that path. It serves {paths}, and the same under /api.")
+
+    return app

@@ -1,0 +1,103 @@
+"""/session: what a wallet can see and do of itself."""
+
+import msgspec
+from starlette.requests import Request
+
+from tollway.api.services import Answered, Services, identify
+from tollway.domain.commands import Balance, Entry
+from tollway.domain.errors import RequestError
+from tollway.domain.money import NANO_PER_MICRO, format_usd
+
+PAGE_DEFAULT = 50
+PAGE_MAX = 500
+
+
+class BalanceView(msgspec.Struct, kw_only=True):
+    """GET /session/balance. Micro-USDC is rounded down: never more than there is."""
+
+    caip_account_id: str
+    balance_micro_usdc: int
+    balance_usd: str
+    held_usd: str
+    total_usd: str
+
+
+class EntryView(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One line of GET /session/transactions. Amounts are decimal USD strings."""
+
+    id: str
+    at: int  # Unix milliseconds
+    kind: str
+    amount_usd: str
+    returned_usd: str | None = None
+    ref: str | None = None
+    model: str | None = None
+
+
+def entry_view(entry: Entry) -> EntryView:
+    return EntryView(
+        id=entry.id,
+        at=entry.at_ms,
+        kind=entry.kind,
+        amount_usd=format_usd(entry.amount),
+        returned_usd=format_usd(entry.returned) if entry.kind == "post" else None,
+        ref=entry.ref,
+        model=entry.model,
+    )
+
+
+async def balance(services: Services, request: Request) -> Answered:
+    caller = await identify(services, request)
+    await services.pipeline.welcome(caller)
+    found = await services.ledger.balance(caller.account)
+    has = found or Balance(
+        account=caller.account, debits_pending=0, debits_posted=0, credits_pending=0, credits_posted=0
+    )
+    return Answered(
+        value=BalanceView(
+            caip_account_id=caller.caip_account_id,
+            balance_micro_usdc=has.available // NANO_PER_MICRO,
+            balance_usd=format_usd(has.available),
+            held_usd=format_usd(has.debits_pending),
+            total_usd=format_usd(has.total),
+        )
+    )
+
+
+async def nonce(services: Services, request: Request) -> Answered:
+    value, expires = services.sign_in.issue_nonce()
+    return Answered(value={"nonce": value, "expires_at": expires}, headers=[(b"cache-control", b"no-store")])
+
+
+async def transactions(services: Services, request: Request) -> Answered:
+    caller = await identify(services, request)
+    limit = _page_size(request.query_params.get("limit"))
+    try:
+        page = await services.ledger.statement(
+            caller.account, limit=limit, cursor=request.query_params.get("cursor") or None
+        )
+    except ValueError:
+        raise RequestError(
+            "This cursor is not one of ours: leave it out for the newest page.", param="cursor"
+        ) from None
+    return Answered(
+        value={
+            "object": "list",
+            "data": [entry_view(entry) for entry in page.entries],
+            "next_cursor": page.next_cursor,
+        }
+    )
+
+
+async def revoke(services: Services, request: Request) -> Answered:
+    caller = await identify(services, request)
+    await services.sign_in.revoke(caller)
+    return Answered(status=204)
+
+
+def _page_size(text: str | None) -> int:
+    if text is None:
+        return PAGE_DEFAULT
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= PAGE_MAX:
+        raise RequestError(f"limit is a number from 1 to {PAGE_MAX}.", param="limit")
+    return int(text)

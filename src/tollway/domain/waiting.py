@@ -1,0 +1,38 @@
+"""What a wait can be ended by, and the clock that ends it: shared by whoever waits for a provider or for a client."""
+
+from collections.abc import Coroutine
+from typing import Any, Literal, Protocol, TypeVar
+
+T = TypeVar("T")
+
+Limit = Literal["first_byte", "idle", "batch", "usage_grace", "linger", "slow_reader", "retry_after"]
+Stop = Literal["total", "client_left", "drain"]
+Reason = Limit | Stop
+
+
+class Interrupted(Exception):
+    """A wait was ended from outside; `reason` says by what."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason)
+        self.reason: Reason = reason
+
+
+class Watch(Protocol):
+    """One call's alarm clock. A limit belongs to what is being waited for and is forgotten once it has passed; a stop
+    is for the call: every wait after it raises, until `resume`."""
+
+    async def wait(self, awaitable: Coroutine[Any, Any, T]) -> T:
+        """Await under the watch. Raises Interrupted; a cancellation that isn't ours passes through."""
+
+    def limit(self, what: Limit, seconds: float) -> None:
+        """From now on, interrupt a wait when `seconds` pass; replaces the limit set before. The call's total stays."""
+
+    def rest(self) -> None:
+        """No limit for the moment but the call's total."""
+
+    def stop(self, reason: Stop) -> None:
+        """End the current wait and every later one. The first reason stands."""
+
+    def resume(self, total: float) -> None:
+        """Go on after a stop (reading on for a client that left), for `total` seconds at most from now."""

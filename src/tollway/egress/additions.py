@@ -1,0 +1,66 @@
+"""What the router adds to an answer: `usage.cost`, and the `tollway` object that says who served it and what is left.
+
+A provider's own members of these names are overwritten: only the ledger says what a call cost.
+"""
+
+import msgspec
+
+from tollway.domain.answer import AttemptRecord
+from tollway.domain.money import format_usd
+from tollway.domain.usage import Usage
+from tollway.wire import json
+
+# A provider that bills on its own account (OpenRouter) reports its own money in these members of `usage`.
+PROVIDER_MONEY = ("cost", "cost_details", "is_byok")
+
+
+class Tollway(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The `tollway` member of an answer."""
+
+    request_id: str
+    provider: str
+    model: str
+    balance_usd: str
+    attempts: tuple[AttemptRecord, ...]
+    estimated: bool = False
+    max_tokens_applied: int | None = None
+
+
+def usage_object(reported: bytes | None, usage: Usage, charged: int) -> msgspec.Raw:
+    """OpenAI's `usage` with `cost` (decimal string, USD). `reported`: the provider's raw object, when it stands."""
+    if reported is None:
+        fields = json.decode_fields(json.encode(_openai_usage(usage)))
+    else:
+        fields = json.decode_fields(reported)
+        for name in PROVIDER_MONEY:
+            fields.pop(name, None)
+    fields["cost"] = _raw(format_usd(charged))
+    return msgspec.Raw(json.encode_fields(fields))
+
+
+def batch_body(fields: dict[str, msgspec.Raw], usage: msgspec.Raw, tollway: Tollway) -> bytes:
+    """The provider's answer, values byte-faithful, with our usage and `tollway`."""
+    return json.encode_fields({**fields, "usage": usage, "tollway": _raw(tollway)})
+
+
+def usage_chunk(first_event: bytes, usage: msgspec.Raw, tollway: Tollway) -> bytes:
+    """The stream's usage chunk (`choices: []`), with the id, created and model of the stream's first event."""
+    fields = json.decode_fields(first_event.removeprefix(b"data: ").strip()) if first_event else {}
+    fields["choices"] = msgspec.Raw(b"[]")
+    fields["usage"] = usage
+    fields["tollway"] = _raw(tollway)
+    return b"data: " + json.encode_fields(fields) + b"\n\n"
+
+
+def _raw(value: object) -> msgspec.Raw:
+    return msgspec.Raw(json.encode(value))
+
+
+def _openai_usage(usage: Usage) -> dict[str, object]:
+    return {
+        "prompt_tokens": usage.prompt,
+        "completion_tokens": usage.completion,
+        "total_tokens": usage.prompt + usage.completion,
+        "prompt_tokens_details": {"cached_tokens": usage.cached, "audio_tokens": usage.audio_input},
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning, "audio_tokens": usage.audio_output},
+    }

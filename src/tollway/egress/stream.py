@@ -1,0 +1,141 @@
+"""The relay: a provider's events to the client as they come, and the ending withheld until it is paid for.
+
+SDKs take a finish_reason followed by the end of the connection as a complete answer. So each choice's finish event is
+held back, after the last of them everything is, and only the pipeline, once the post is durable, lets the ending go.
+This room knows when an answer is whole; what it costs is not its affair.
+"""
+
+from typing import Protocol
+
+import msgspec
+
+from tollway.domain.answer import Reading, StreamEvent
+from tollway.domain.errors import ProviderFault, TollwayError
+from tollway.domain.record import Ended
+from tollway.domain.waiting import Interrupted, Reason, Watch
+from tollway.egress.reply import Reply, error_object
+from tollway.wire import json
+
+DONE = b"data: [DONE]\n\n"
+USAGE_GRACE_S = 2.0  # how long a finished stream may take to say its usage
+LINGER_S = 1.0  # how long a provider may take to end a body whose content is over, so that its connection can be kept
+READ_ON_S = 60.0  # how long a provider is read on for a client that left, to learn the final usage
+WITHHELD_BYTES_MAX = 4 << 20  # finish events of up to 128 choices, and what follows them
+
+
+class Source(Protocol):
+    """An open upstream stream (upstream/attempts.py)."""
+
+    @property
+    def done(self) -> bool: ...
+
+    async def next(self) -> list[StreamEvent] | None: ...
+
+
+class Relayed(msgspec.Struct):
+    """How a relay came to its end. `stop` or `fault` say why it isn't whole."""
+
+    ended: Ended
+    withheld: list[bytes]
+    stop: Reason | None = None
+    fault: ProviderFault | None = None
+
+    @property
+    def nobody_reads(self) -> bool:
+        """The provider is fine, the client is not: its stream may be read on without it."""
+        return self.stop in ("client_left", "slow_reader")
+
+
+class RelayLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """Seconds."""
+
+    idle: float
+    slow_reader: float
+
+
+async def relay(
+    source: Source, opening: list[StreamEvent], reading: Reading, reply: Reply, watch: Watch, limits: RelayLimits
+) -> Relayed:
+    """Send events on until the stream is whole, broken, or nobody is there to read it."""
+    withheld: list[bytes] = []
+    events: list[StreamEvent] | None = opening
+    try:
+        while events is not None:
+            ready = _sort(events, reading, withheld)
+            if ready:
+                await reply.write(ready, watch, limits.slow_reader)
+            if source.done or reading.settled:
+                break
+            if reading.whole:
+                watch.limit("usage_grace", USAGE_GRACE_S)
+            else:
+                watch.limit("idle", limits.idle)
+            events = await source.next()
+    except ProviderFault as fault:
+        if not reading.whole:
+            return Relayed("provider_failed", withheld, fault=fault)
+        # Every choice had finished: what broke is the transport of an answer that is whole.
+    except Interrupted as interrupted:
+        return _interrupted(interrupted, reading, withheld)
+    if source.done or reading.whole:
+        return Relayed("complete", withheld)
+    return Relayed("provider_failed", withheld, fault=ProviderFault("cut", "the stream ended before the answer did"))
+
+
+def _sort(events: list[StreamEvent], reading: Reading, withheld: list[bytes]) -> bytes:
+    """What may go to the client now; the rest is appended to `withheld`."""
+    ready = b""
+    for event in events:
+        reading.note(event)
+        if not event.data:
+            continue
+        if event.finished or reading.whole:
+            withheld.append(event.data)
+            if sum(map(len, withheld)) > WITHHELD_BYTES_MAX:
+                raise ProviderFault("malformed", f"over {WITHHELD_BYTES_MAX} bytes after the last finish_reason")
+        else:
+            ready = ready + event.data if ready else event.data
+    return ready
+
+
+def _interrupted(interrupted: Interrupted, reading: Reading, withheld: list[bytes]) -> Relayed:
+    reason = interrupted.reason
+    if reason == "usage_grace" or (reason == "idle" and reading.whole):
+        return Relayed("complete", withheld)
+    if reason == "idle":
+        return Relayed("provider_failed", withheld, fault=ProviderFault("idle_timeout", "silent in mid-stream"))
+    return Relayed("client_left" if reason == "client_left" else "cut_by_router", withheld, stop=reason)
+
+
+async def read_on(source: Source, reading: Reading, watch: Watch) -> None:
+    """Read a stream whose client left to its end, to learn what it came to. Bounded; faults end it."""
+    watch.resume(READ_ON_S)
+    try:
+        while not (source.done or reading.settled) and (events := await source.next()) is not None:
+            for event in events:
+                reading.note(event)
+            if reading.whole:
+                watch.limit("usage_grace", USAGE_GRACE_S)
+    except (ProviderFault, Interrupted):
+        return
+
+
+async def linger(source: Source, watch: Watch) -> None:
+    """Read past the end, so that the connection can serve the next call instead of being dropped."""
+    watch.limit("linger", LINGER_S)
+    try:
+        while await source.next() is not None:
+            pass
+    except (ProviderFault, Interrupted):
+        return
+
+
+def error_frame(error: TollwayError, request_id: str) -> bytes:
+    """The last event of a stream that can't be whole: a chunk that SDKs raise on. No [DONE] follows it."""
+    chunk = {
+        "id": request_id,
+        "object": "chat.completion.chunk",
+        "choices": [{"index": 0, "delta": {"content": ""}, "finish_reason": "error"}],
+        "error": error_object(error),
+    }
+    return b"data: " + json.encode(chunk) + b"\n\n"

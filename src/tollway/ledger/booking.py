@@ -1,0 +1,195 @@
+"""One call's way through the ledger: a hold, then exactly one end, whatever happens in between.
+
+A command whose outcome is unknown is asked again with the same id until the answer is known. A void that can't be
+booked now is booked later: a hold must not outlive its call.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from tollway.domain.call import Call, Caller
+from tollway.domain.clock import Clock
+from tollway.domain.commands import (
+    Command,
+    Credit,
+    Credited,
+    Held,
+    Hold,
+    Insufficient,
+    Post,
+    Posted,
+    Refused,
+    Result,
+    Void,
+)
+from tollway.domain.errors import InternalError, LedgerOutcomeUnknown, LedgerUnavailable
+from tollway.domain.plan import Candidate, Plan
+from tollway.domain.record import CallRecord
+from tollway.domain.seams import Ledger
+from tollway.domain.usage import Charge
+
+UNKNOWN_S_MAX = 30.0  # how long an unknown outcome is asked about, with the ending withheld
+ASK_AGAIN_S = 0.25
+VOID_AGAIN_S = 1.0
+VOID_TRIES = 600  # ten minutes; after that a restart, which expires the hold, is what helps
+
+
+class Bookings:
+    """Opens bookings, and keeps the voids that are still to be booked. One instance a process."""
+
+    def __init__(self, ledger: Ledger, clock: Clock) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._late: set[asyncio.Task[None]] = set()
+
+    def open(self, caller: Caller, call: Call, plan: Plan) -> "Booking":
+        record = CallRecord(
+            id=call.id,
+            account=caller.account,
+            created_ms=self._clock.now_ms(),
+            ended_ms=0,
+            model_asked=call.model,
+            stream=call.stream,
+            ended="refused",
+            delivery="none",
+            seed=plan.seed,
+            request_hash=call.request_hash,
+            user=call.user,
+            client_request_id=call.client_request_id,
+        )
+        return Booking(self, record)
+
+    async def welcome(self, account: str, amount: int, total_max: int) -> bool:
+        """Credit a gift once an account, as long as `total_max` in all isn't reached. True when the account has it."""
+        gift = Credit(
+            id=f"welcome:{account}",
+            account=account,
+            amount=amount,
+            source="welcome",
+            ref="welcome",
+            source_max=total_max,
+        )
+        return isinstance(await self.apply(gift), Credited)
+
+    async def apply(self, command: Command) -> Result:
+        return (await self._ledger.apply([command]))[0]
+
+    async def apply_until_known(self, command: Command) -> Result:
+        """Raises LedgerUnavailable, or LedgerOutcomeUnknown after 30 s of asking."""
+        for _ in range(int(UNKNOWN_S_MAX / ASK_AGAIN_S)):
+            try:
+                return await self.apply(command)
+            except LedgerOutcomeUnknown:
+                await asyncio.sleep(ASK_AGAIN_S)
+        raise LedgerOutcomeUnknown("the ledger did not say whether it booked")
+
+    def apply_later(self, command: Command) -> None:
+        """Book it in the background, as soon as the ledger can."""
+        task = asyncio.get_running_loop().create_task(self._apply_until_booked(command))
+        self._late.add(task)
+        task.add_done_callback(self._late.discard)
+
+    async def aclose(self) -> None:
+        """Give up on what could not be booked: the next start expires those holds."""
+        late: Sequence[asyncio.Task[None]] = tuple(self._late)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+
+    def now_ms(self) -> int:
+        return self._clock.now_ms()
+
+    async def _apply_until_booked(self, command: Command) -> None:
+        for _ in range(VOID_TRIES):
+            try:
+                await self.apply(command)
+            except (LedgerUnavailable, LedgerOutcomeUnknown):
+                await asyncio.sleep(VOID_AGAIN_S)
+            else:
+                return
+
+
+class Booking:
+    """`record` starts with what is known of the call and is completed on the way; it is kept with the post or void."""
+
+    def __init__(self, bookings: Bookings, record: CallRecord) -> None:
+        self._bookings = bookings
+        self._pending = False  # there is a hold without an end
+        self.record = record
+        self.held = 0  # nano-USD
+
+    def note(self, **changes: Any) -> None:
+        """Complete the record."""
+        self.record = msgspec.structs.replace(self.record, **changes)
+
+    async def hold(self, bounds: tuple[int, ...], *, unlimited: bool) -> Insufficient | None:
+        """Reserve the largest of `bounds` (nano-USD, largest first) that fits; `held` is then what was granted.
+
+        Raises LedgerUnavailable."""
+        record = self.record
+        command = Hold(
+            id=record.id, account=record.account, bounds=bounds, unlimited=unlimited, model=record.model_asked
+        )
+        result = await self._bookings.apply(command)
+        match result:
+            case Held(amount=amount):
+                self._pending = True
+                self.held = amount
+                self.note(held=amount)
+                return None
+            case Insufficient():
+                return result
+            case Refused(reason="unknown_account"):
+                return Insufficient(available=0)
+            case _:
+                raise InternalError(f"The ledger refused a hold ({result}).")
+
+    async def post(self, candidate: Candidate, charge: Charge, *, cost_max: int | None) -> Posted:
+        """Book what the call came to: at most the hold, and what is over it from the free balance as far as the
+        caller's `max_cost` goes. Raises LedgerUnavailable (not booked, and the hold is given back) or
+        LedgerOutcomeUnknown (after 30 s of asking)."""
+        self.note(
+            provider=candidate.provider,
+            model=candidate.model,
+            upstream=candidate.upstream,
+            usage=charge.usage,
+            usage_origin="estimated" if charge.estimated else "provider",
+            price=charge.price,
+            cost=charge.cost,
+            flags=charge.flags,
+            ended_ms=self._bookings.now_ms(),
+        )
+        command = Post(
+            id=self.record.id,
+            price=charge.price,
+            provider=candidate.provider,
+            cost=charge.cost,
+            over_max=None if cost_max is None else max(0, cost_max - self.held),
+            record=self.record,
+        )
+        self._pending = False
+        try:
+            result = await self._bookings.apply_until_known(command)
+        except LedgerUnavailable as error:
+            self.note(ended="ledger_failed", delivery="none", price=0, cost=0, error_code=error.code)
+            self._bookings.apply_later(Void(id=self.record.id, record=self.record))
+            raise
+        if not isinstance(result, Posted):
+            raise InternalError(f"The ledger refused a post ({result}).")
+        self.note(price=result.charged)
+        return result
+
+    async def close(self) -> None:
+        """Give the hold back whole, if the call has come to no other end. Books later what can't be booked now."""
+        if not self._pending:
+            return
+        self._pending = False
+        self.note(ended_ms=self._bookings.now_ms())
+        command = Void(id=self.record.id, record=self.record)
+        try:
+            await self._bookings.apply(command)
+        except (LedgerUnavailable, LedgerOutcomeUnknown):
+            self._bookings.apply_later(command)

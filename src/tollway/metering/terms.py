@@ -1,0 +1,73 @@
+"""The terms of a call before it is made: what each candidate could cost at most, and what to say when that is too much.
+
+`max_cost` is kept by lowering the output limit; a candidate that can't fit even one token into it is left out.
+"""
+
+import msgspec
+
+from tollway.domain.call import Call
+from tollway.domain.errors import InsufficientBalance, RequestError, TollwayError
+from tollway.domain.money import format_usd
+from tollway.domain.plan import Candidate, Plan
+from tollway.metering.bound import affordable_max_tokens, hold_bound
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """`bounds` in nano-USD by Candidate.key; `caps` the output limits lowered for max_cost."""
+
+    bounds: dict[str, int]
+    caps: dict[str, int]
+    too_dear: tuple[str, ...]  # keys that can't fit one token into max_cost
+    cheapest: Candidate  # of those in `bounds`
+
+    @property
+    def amounts(self) -> tuple[int, ...]:
+        """Distinct bounds, largest first: what the ledger is asked to hold."""
+        return tuple(sorted(set(self.bounds.values()), reverse=True))
+
+    def beyond(self, held: int) -> tuple[str, ...]:
+        """The candidates that a hold of `held` doesn't carry."""
+        return tuple(key for key, bound in self.bounds.items() if bound > held)
+
+
+def terms(call: Call, plan: Plan) -> Terms:
+    """Raises RequestError when nothing in the plan fits into the caller's max_cost."""
+    bounds: dict[str, int] = {}
+    caps: dict[str, int] = {}
+    too_dear: list[str] = []
+    least: tuple[int, Candidate] | None = None
+    for candidate in plan.candidates:
+        bound = hold_bound(call, candidate)
+        if call.max_cost is not None and bound > call.max_cost:
+            cap = affordable_max_tokens(call, candidate, call.max_cost)
+            if cap < 1:
+                too_dear.append(candidate.key)
+                continue
+            caps[candidate.key] = cap
+            bound = hold_bound(call, candidate, cap)
+        bounds[candidate.key] = bound
+        if least is None or bound < least[0]:
+            least = (bound, candidate)
+    if least is None:
+        needed = min(hold_bound(call, candidate, 1) for candidate in plan.candidates)
+        raise RequestError(
+            f"No provider of this model can answer within max_cost: one token may cost up to {format_usd(needed)} USD.",
+            param="max_cost",
+        )
+    return Terms(bounds=bounds, caps=caps, too_dear=tuple(too_dear), cheapest=least[1])
+
+
+def insufficient(call: Call, terms: Terms, available: int) -> TollwayError:
+    """402: the balance, the hold that was needed, and the largest max_tokens that the balance could carry."""
+    needed = min(terms.bounds.values())
+    fits = affordable_max_tokens(call, terms.cheapest, max(0, available))
+    advice = f"lower {call.max_tokens_field} to {fits} or top up" if fits >= 1 else "top up"
+    return InsufficientBalance(
+        f"This call may cost up to {format_usd(needed)} USD and the balance has {format_usd(available)} USD free: "
+        f"{advice}.",
+        details={
+            "balance_usd": format_usd(available),
+            "hold_usd": format_usd(needed),
+            "max_tokens_affordable": fits,
+        },
+    )

@@ -1,0 +1,44 @@
+"""Several observers as one."""
+
+from collections.abc import Callable
+
+from tollway.domain.answer import AttemptRecord
+from tollway.domain.observer import NullObserver, Observer
+from tollway.domain.record import CallRecord
+
+
+class Fanout:
+    """Tells each observer in turn."""
+
+    def __init__(self, *observers: Observer) -> None:
+        self._observers = observers
+
+    def call_ended(self, record: CallRecord) -> None:
+        for observer in self._observers:
+            observer.call_ended(record)
+
+    def attempt_ended(self, attempt: AttemptRecord, detail: str) -> None:
+        for observer in self._observers:
+            observer.attempt_ended(attempt, detail)
+
+    def request_refused(self, code: str, status: int) -> None:
+        for observer in self._observers:
+            observer.request_refused(code, status)
+
+    def committed(self, commands: int, seconds: float) -> None:
+        for observer in self._observers:
+            observer.committed(commands, seconds)
+
+    def alarm(self, what: str, detail: str) -> None:
+        for observer in self._observers:
+            observer.alarm(what, detail)
+
+
+class AttemptFeed(NullObserver):
+    """Passes ended attempts on to somebody who learns from them: routing's health."""
+
+    def __init__(self, learn: Callable[[AttemptRecord], None]) -> None:
+        self._learn = learn
+
+    def attempt_ended(self, attempt: AttemptRecord, detail: str) -> None:
+        self._learn(attempt)

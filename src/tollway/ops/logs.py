@@ -1,0 +1,52 @@
+"""Observer that writes one line of JSON per event to a log, and never a message, a key or a signature."""
+
+import logging
+
+from tollway.domain.answer import AttemptRecord
+from tollway.domain.money import format_usd
+from tollway.domain.record import CallRecord
+from tollway.wire import json
+
+log = logging.getLogger("tollway")
+
+
+class LogObserver:
+    """Calls at INFO, failed attempts and refusals at INFO, alarms at WARNING. A commit is too frequent to be a line."""
+
+    def call_ended(self, record: CallRecord) -> None:
+        if not log.isEnabledFor(logging.INFO):
+            return
+        _write(
+            logging.INFO,
+            "call",
+            {
+                "id": record.id,
+                "account": record.account,
+                "model": record.model_asked,
+                "provider": record.provider,
+                "ended": record.ended,
+                "delivery": record.delivery,
+                "usd": format_usd(record.price),
+                "ms": record.ended_ms - record.created_ms,
+                "attempts": len(record.attempts),
+                "error": record.error_code,
+            },
+        )
+
+    def attempt_ended(self, attempt: AttemptRecord, detail: str) -> None:
+        if attempt.outcome not in ("ok", "cancelled"):
+            _write(logging.INFO, "attempt", {"attempt": attempt, "detail": detail})
+
+    def request_refused(self, code: str, status: int) -> None:
+        if log.isEnabledFor(logging.INFO):
+            _write(logging.INFO, "refused", {"code": code, "status": status})
+
+    def committed(self, commands: int, seconds: float) -> None:
+        pass
+
+    def alarm(self, what: str, detail: str) -> None:
+        _write(logging.WARNING, "alarm", {"what": what, "detail": detail})
+
+
+def _write(level: int, event: str, members: dict[str, object]) -> None:
+    log.log(level, "%s", json.encode({"event": event, **members}).decode())

@@ -1,0 +1,342 @@
+"""The attempt loop: tries a plan's candidates in order until one gives a good answer, or a good first event.
+
+Nothing has been sent to the client while this runs, so every failure can still move to the next provider. What follows
+which failure is the table NEXT (STREAMS.md). This room knows nothing of money: what an attempt costs is not its affair.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Literal, TypeVar
+
+import msgspec
+
+from tollway.domain.answer import Answer, AttemptRecord, Outcome, Reading, StreamEvent
+from tollway.domain.call import Call
+from tollway.domain.clock import Clock
+from tollway.domain.errors import (
+    ContentFiltered,
+    ContextLengthExceeded,
+    NoProviderAvailable,
+    ProviderFailed,
+    ProviderFault,
+    ProviderTimeout,
+    RequestError,
+    RequestTooLarge,
+    TollwayError,
+)
+from tollway.domain.observer import Observer
+from tollway.domain.plan import Candidate, Plan
+from tollway.domain.seams import HttpRequest, HttpResponse, Transport
+from tollway.domain.waiting import Interrupted, Watch
+from tollway.upstream.dialect import Dialect, StreamReader
+from tollway.upstream.endpoint import Endpoint
+
+T = TypeVar("T")
+
+Next = Literal["next", "same_once", "give_up"]
+
+# What to do after an attempt that failed before anything reached the client.
+NEXT: dict[Outcome, Next] = {
+    "connect_failed": "next",
+    "first_byte_timeout": "next",
+    "idle_timeout": "next",
+    "batch_timeout": "next",
+    "rate_limited": "next",
+    "overloaded": "next",
+    "server_error": "same_once",
+    "refused_by_provider": "next",
+    "rejected": "give_up",
+    "malformed": "next",
+    "error_event": "next",
+    "cut": "next",
+}
+
+RETRY_PAUSE_S = (0.05, 0.25)  # before the same provider is asked again after a 500, jittered
+RETRY_AFTER_S_MAX = 10.0  # the longest a caller is kept waiting for a provider's Retry-After
+OPENING_BYTES_MAX = 1 << 20  # role-only events that are held until a token: more is no opening
+FAULT_BODY_BYTES_MAX = 64 << 10  # of an error answer; the rest can't matter
+FAULT_BODY_SECONDS = 5.0
+
+
+class Trail(msgspec.Struct):
+    """What has been tried so far for one call."""
+
+    attempts: list[AttemptRecord] = []
+    faults: list[ProviderFault] = []
+    timed_out: set[str] = set()  # providers that were silent: not asked again for this call
+    asking: Candidate | None = None  # a provider has the request and hasn't failed
+
+
+class OpenStream:
+    """A provider's stream whose first good event has come. `opening` is what to relay first."""
+
+    def __init__(
+        self, candidate: Candidate, response: HttpResponse, reader: StreamReader, watch: Watch, started: float
+    ) -> None:
+        self.candidate = candidate
+        self.started = started
+        self.opening: list[StreamEvent] = []
+        self.record = AttemptRecord(provider=candidate.provider, model=candidate.model, outcome="ok", status=200)
+        self._response = response
+        self._reader = reader
+        self._watch = watch
+        self._at_eof = False
+
+    @property
+    def done(self) -> bool:
+        """The provider said [DONE]."""
+        return self._reader.done
+
+    async def next(self) -> list[StreamEvent] | None:
+        """The next events (perhaps none), or None at the end of the body. Waits as long as the watch allows.
+
+        Raises ProviderFault("cut") for a broken or damaged stream, "error_event" for an error in it; Interrupted."""
+        if self._reader.fault is not None:
+            raise self._reader.fault
+        if self._at_eof:
+            return None
+        data = await self._watch.wait(self._response.read())
+        if data:
+            return self._reader.feed(data)
+        self._at_eof = True
+        return self._reader.end() or None
+
+    def close(self) -> None:
+        self._response.close()
+
+
+class Attempts:
+    """Carries out plans. One instance a configuration snapshot."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        endpoints: Mapping[str, Endpoint],
+        dialects: Mapping[str, Dialect],
+        *,
+        answer_bytes_max: int,
+        clock: Clock,
+        observer: Observer,
+        jitter: Callable[[], float],
+    ) -> None:
+        self._transport = transport
+        self._endpoints = endpoints
+        self._dialects = dialects
+        self._answer_bytes_max = answer_bytes_max
+        self._clock = clock
+        self._observer = observer
+        self._jitter = jitter
+
+    async def answer(self, call: Call, plan: Plan, trail: Trail, watch: Watch) -> Answer:
+        """One whole batch answer, from `trail.asking`. Raises TollwayError when nobody could give one; Interrupted."""
+        return await self._first_success(plan, trail, watch, lambda c: self._batch(call, plan, c, trail, watch))
+
+    async def open(self, call: Call, plan: Plan, trail: Trail, watch: Watch) -> OpenStream:
+        """A stream from its first good event on. Raises as `answer`; the caller closes it."""
+        return await self._first_success(plan, trail, watch, lambda c: self._open(call, plan, c, watch))
+
+    def ended(self, stream: OpenStream, fault: ProviderFault | None, reading: Reading, *, whole: bool) -> AttemptRecord:
+        """An open stream came to its end, good or bad: its record, which whoever watches providers is told as well."""
+        duration_ms = round((self._clock.monotonic() - stream.started) * 1000, 1)
+        writing_s = (duration_ms - (stream.record.first_token_ms or 0)) / 1000
+        record = msgspec.structs.replace(
+            stream.record,
+            outcome=fault.outcome if fault is not None else "ok" if whole else "cancelled",
+            duration_ms=duration_ms,
+            # Our own measure (bytes / 4), the same for every provider: for comparing them, never for money.
+            tokens_per_s=round(reading.text_bytes / 4 / writing_s, 1) if writing_s > 0 else None,
+        )
+        self._observer.attempt_ended(record, fault.detail if fault is not None else "")
+        return record
+
+    async def _first_success(
+        self, plan: Plan, trail: Trail, watch: Watch, attempt: Callable[[Candidate], Awaitable[T]]
+    ) -> T:
+        queue = list(plan.candidates)
+        waited = retried = False
+        while queue:
+            candidate = queue.pop(0)
+            if candidate.provider in trail.timed_out:
+                continue
+            fault = await self._try(candidate, trail, attempt)
+            if not isinstance(fault, ProviderFault):
+                return fault
+            match NEXT[fault.outcome]:
+                case "give_up":
+                    queue = self._larger(fault, candidate, queue)
+                case "same_once" if not retried:
+                    retried = True
+                    low, high = RETRY_PAUSE_S
+                    await self._pause(watch, low + (high - low) * self._jitter())
+                    queue.insert(0, candidate)
+                case _:
+                    pass
+            wait_ms = fault.retry_after_ms
+            if not queue and fault.outcome == "rate_limited" and wait_ms is not None and not waited:
+                # Nobody else to ask: wait as told, once, if a caller can be asked to wait that long.
+                waited = True
+                if wait_ms <= RETRY_AFTER_S_MAX * 1000:
+                    await self._pause(watch, wait_ms / 1000)
+                    queue.append(candidate)
+        raise _final_error(trail.faults, tuple(trail.attempts))
+
+    async def _try(
+        self, candidate: Candidate, trail: Trail, attempt: Callable[[Candidate], Awaitable[T]]
+    ) -> T | ProviderFault:
+        started = self._clock.monotonic()
+        trail.asking = candidate
+        try:
+            return await attempt(candidate)
+        except ProviderFault as fault:
+            trail.asking = None
+            record = AttemptRecord(
+                provider=candidate.provider,
+                model=candidate.model,
+                outcome=fault.outcome,
+                status=fault.status,
+                duration_ms=round((self._clock.monotonic() - started) * 1000, 1),
+                retry_after_ms=fault.retry_after_ms,
+            )
+            trail.attempts.append(record)
+            trail.faults.append(fault)
+            if fault.outcome in ("first_byte_timeout", "batch_timeout"):
+                trail.timed_out.add(candidate.provider)
+            if fault.outcome == "refused_by_provider":
+                self._observer.alarm("provider_refuses_us", f"{candidate.provider}: {fault.detail}")
+            self._observer.attempt_ended(record, fault.detail)
+            return fault
+
+    async def _batch(self, call: Call, plan: Plan, candidate: Candidate, trail: Trail, watch: Watch) -> Answer:
+        started = self._clock.monotonic()
+        watch.limit("batch", candidate.timeouts.batch)
+        try:
+            response = await watch.wait(self._transport.send(self._request(call, plan, candidate)))
+            try:
+                if response.status != 200:
+                    raise await self._fault(candidate, response, watch)
+                body = await self._read_all(response, watch)
+            finally:
+                response.close()
+        except Interrupted as interrupted:
+            raise _as_fault(interrupted, "batch", "batch_timeout") from None
+        finally:
+            watch.rest()
+        answer = self._dialect(candidate).answer(body, self._endpoints[candidate.provider])
+        duration_ms = round((self._clock.monotonic() - started) * 1000, 1)
+        record = AttemptRecord(
+            provider=candidate.provider, model=candidate.model, outcome="ok", status=200, duration_ms=duration_ms
+        )
+        trail.attempts.append(record)
+        self._observer.attempt_ended(record, "")
+        return answer
+
+    async def _open(self, call: Call, plan: Plan, candidate: Candidate, watch: Watch) -> OpenStream:
+        started = self._clock.monotonic()
+        watch.limit("first_byte", candidate.timeouts.first_byte)
+        response: HttpResponse | None = None
+        opened = False
+        try:
+            response = await watch.wait(self._transport.send(self._request(call, plan, candidate)))
+            if response.status != 200:
+                raise await self._fault(candidate, response, watch)
+            reader = self._dialect(candidate).stream(self._endpoints[candidate.provider])
+            stream = OpenStream(candidate, response, reader, watch, started)
+            await self._read_opening(stream)
+            first_token_ms = round((self._clock.monotonic() - started) * 1000, 1)
+            stream.record = msgspec.structs.replace(stream.record, first_token_ms=first_token_ms)
+            opened = True
+            return stream
+        except Interrupted as interrupted:
+            raise _as_fault(interrupted, "first_byte", "first_byte_timeout") from None
+        finally:
+            watch.rest()
+            if response is not None and not opened:
+                response.close()
+
+    async def _read_opening(self, stream: OpenStream) -> None:
+        held = 0
+        while True:
+            events = await stream.next()
+            if events is None:
+                if stream.done:
+                    return
+                raise ProviderFault("cut", "the stream ended before its first token")
+            stream.opening += events
+            if stream.done or any(event.tokens or event.finished for event in events):
+                return
+            held += sum(len(event.data) for event in events)
+            if held > OPENING_BYTES_MAX:
+                raise ProviderFault("malformed", f"over {OPENING_BYTES_MAX} bytes of events before the first token")
+
+    async def _read_all(self, response: HttpResponse, watch: Watch) -> bytes:
+        parts: list[bytes] = []
+        size = 0
+        while data := await watch.wait(response.read()):
+            size += len(data)
+            if size > self._answer_bytes_max:
+                raise ProviderFault("malformed", f"answer over {self._answer_bytes_max} bytes (server.max_answer)")
+            parts.append(data)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def _fault(self, candidate: Candidate, response: HttpResponse, watch: Watch) -> ProviderFault:
+        body = b""
+        watch.limit("batch", FAULT_BODY_SECONDS)
+        try:
+            while len(body) < FAULT_BODY_BYTES_MAX and (data := await watch.wait(response.read())):
+                body += data
+        except (ProviderFault, Interrupted) as problem:
+            if isinstance(problem, Interrupted) and problem.reason != "batch":
+                raise
+            # The status alone says enough.
+        return self._dialect(candidate).fault(
+            response.status, response.headers, body[:FAULT_BODY_BYTES_MAX], self._endpoints[candidate.provider]
+        )
+
+    def _request(self, call: Call, plan: Plan, candidate: Candidate) -> HttpRequest:
+        endpoint = self._endpoints[candidate.provider]
+        return self._dialect(candidate).request(call, candidate, endpoint, max_tokens=plan.caps.get(candidate.key))
+
+    def _dialect(self, candidate: Candidate) -> Dialect:
+        return self._dialects[self._endpoints[candidate.provider].dialect]
+
+    async def _pause(self, watch: Watch, seconds: float) -> None:
+        await watch.wait(asyncio.sleep(seconds))
+
+    @staticmethod
+    def _larger(fault: ProviderFault, failed: Candidate, queue: list[Candidate]) -> list[Candidate]:
+        """Too long a prompt may still fit a larger model that the caller named; any other refusal is final."""
+        if fault.code != "context_length_exceeded":
+            return []
+        return [c for c in queue if c.model != failed.model and c.context_length > failed.context_length]
+
+
+def _as_fault(interrupted: Interrupted, limit: str, outcome: Outcome) -> Exception:
+    """Our own limit on this attempt is the provider's fault; any other reason ends the call."""
+    if interrupted.reason == limit:
+        return ProviderFault(outcome, f"no answer within the {limit} limit")
+    return interrupted
+
+
+def _final_error(faults: list[ProviderFault], attempts: tuple[AttemptRecord, ...]) -> TollwayError:
+    """What a caller is told when every attempt has failed: never the provider's own words but for its 400, 413, 422."""
+    last = faults[-1] if faults else None
+    rejected = next((fault for fault in reversed(faults) if fault.outcome == "rejected"), None)
+    if rejected is not None:
+        kinds: dict[str | None, type[RequestError]] = {
+            "context_length_exceeded": ContextLengthExceeded,
+            "content_filtered": ContentFiltered,
+        }
+        kind = kinds.get(rejected.code, RequestTooLarge if rejected.status == 413 else RequestError)
+        reason = rejected.reason or "it gave no reason"
+        return kind(f"The provider refused this request: {reason}", attempts=attempts)
+    tried = ", ".join(f"{attempt.provider} ({attempt.outcome})" for attempt in attempts) or "none"
+    if last is None or all(fault.outcome in ("rate_limited", "overloaded") for fault in faults):
+        waits = [fault.retry_after_ms for fault in faults if fault.retry_after_ms is not None]
+        return NoProviderAvailable(
+            f"Every provider of this model is at its limit. Tried: {tried}. Try again later.",
+            retry_after_ms=min(waits, default=5_000),
+            attempts=attempts,
+        )
+    if all(fault.outcome in ("first_byte_timeout", "batch_timeout", "idle_timeout") for fault in faults):
+        return ProviderTimeout(f"No provider answered in time. Tried: {tried}.", attempts=attempts)
+    return ProviderFailed(f"Every provider of this model failed. Tried: {tried}.", attempts=attempts)
