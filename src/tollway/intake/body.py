@@ -1,0 +1,62 @@
+"""Reading a request's body off the raw ASGI channel, under a limit. It must not know what the body means."""
+
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+
+from tollway.domain.errors import ClientGone, RequestError, RequestTooLarge, UnsupportedMediaType
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+
+_LENGTH_DIGITS_MAX = 18  # more than any size that fits 64 bits
+
+
+async def read_body(receive: Receive, headers: Iterable[tuple[bytes, bytes]], max_bytes: int) -> bytes:
+    """The whole body, at most `max_bytes`. `headers` have lower-case names, as ASGI gives them.
+
+    A declared length over the limit is refused before anything is read; an undeclared one as soon as it is passed.
+    Raises UnsupportedMediaType, RequestTooLarge, RequestError (a content-length that is no number), and ClientGone.
+    """
+    _check_headers(headers, max_bytes)
+    body, more = await _next(receive)
+    if len(body) > max_bytes:
+        raise _too_large(max_bytes)
+    if not more:
+        return body
+    whole = bytearray(body)  # not a list of pieces: a sender of tiny ones must not cost many times their size
+    while more:
+        piece, more = await _next(receive)
+        if len(whole) + len(piece) > max_bytes:
+            raise _too_large(max_bytes)
+        whole += piece
+    return bytes(whole)
+
+
+async def _next(receive: Receive) -> tuple[bytes, bool]:
+    message = await receive()
+    if message["type"] != "http.request":
+        raise ClientGone("The client left while it was sending its request.")
+    return message.get("body", b""), message.get("more_body", False)
+
+
+def _check_headers(headers: Iterable[tuple[bytes, bytes]], max_bytes: int) -> None:
+    content_type = b""
+    for name, value in headers:
+        if name == b"content-type":
+            content_type = value
+        elif name == b"content-length":
+            _check_length(value, max_bytes)
+        elif name == b"content-encoding" and value.strip().lower() != b"identity":
+            raise UnsupportedMediaType("Compressed bodies are not accepted: send it without content-encoding.")
+    if content_type.partition(b";")[0].strip().lower() != b"application/json":
+        raise UnsupportedMediaType("The body must be JSON: send it with content-type: application/json.")
+
+
+def _check_length(value: bytes, max_bytes: int) -> None:
+    if not value.isdigit():
+        raise RequestError("content-length must be a number of bytes.")
+    if len(value) > _LENGTH_DIGITS_MAX or int(value) > max_bytes:
+        raise _too_large(max_bytes)
+
+
+def _too_large(max_bytes: int) -> RequestTooLarge:
+    return RequestTooLarge(f"The body is too large: this router accepts at most {max_bytes} bytes.")

@@ -1,0 +1,22 @@
+"""What a request may be at most. One place for every number that intake checks; it knows nothing of where they are
+configured."""
+
+import msgspec
+
+MODEL_ID_MAX = 256  # characters: the longest names in use have about 80
+KIND_MAX = 64  # characters of a caller-chosen word that ends up in explanations: part types, tool types, tiers
+USER_MAX = 1_024  # characters: `user` is kept with the call's record for good
+REQUEST_ID_MAX = 256  # characters of the caller's own x-request-id that are kept
+PROVIDERS_MAX = 64  # names in each list of `provider`
+SMALL_FIELD_BYTES_MAX = 65_536  # of a field that is read whole (not messages, tools ...): no list of millions of words
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Limits on the structure of one request. The size of the body itself is `read_body`'s `max_bytes`."""
+
+    max_messages: int = 4_096
+    max_depth: int = 128  # levels of arrays and objects; real JSON schemas stay under 40, decoders fail at about 1,000
+    max_nodes: int = 200_000  # arrays, objects and members: what decoding them may cost in memory and time
+    max_models: int = 8  # entries of `models`
+    max_stop: int = 4  # OpenAI's own
+    max_n: int = 128  # OpenAI's own

@@ -1,0 +1,171 @@
+"""The fields of a chat request that the router reads: their types, their ranges, and what to say when they are wrong.
+
+After OpenAI's reference of POST /chat/completions. `messages` and `tools` are measured elsewhere; a field that is in no
+table is forwarded untouched.
+"""
+
+import re
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+
+from tollway.domain.call import Preferences
+from tollway.domain.errors import RequestError
+from tollway.domain.money import parse_usd
+from tollway.intake.limits import KIND_MAX, MODEL_ID_MAX, PROVIDERS_MAX, SMALL_FIELD_BYTES_MAX, USER_MAX, Limits
+from tollway.wire.json import Raw, ValidationError, decoder
+
+_SHOWN_BYTES_MAX = 40  # of a wrong value, in the message that says so
+
+ModelId = Annotated[str, msgspec.Meta(min_length=1, max_length=MODEL_ID_MAX)]
+WORD = re.compile(rf"\A[A-Za-z0-9_.:/$-]{{1,{KIND_MAX}}}\Z")
+Word = Annotated[str, msgspec.Meta(pattern=WORD.pattern)]
+Penalty = Annotated[float, msgspec.Meta(ge=-2, le=2)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class StreamOptions(msgspec.Struct, frozen=True):
+    include_usage: bool | None = None
+
+
+class Field(NamedTuple):
+    decoder: msgspec.json.Decoder[Any]
+    expected: str
+
+
+def _field(type: Any, expected: str) -> Field:
+    return Field(decoder(type), expected)
+
+
+FIELDS: dict[str, Field] = {
+    "model": _field(ModelId, f"a model id: a string of 1 to {MODEL_ID_MAX} characters, such as openai/gpt-4o"),
+    "models": _field(list[ModelId], "an array of model ids to fall back to"),
+    "provider": _field(dict[str, Raw], "an object of preferences: order, only, ignore, allow_fallbacks"),
+    "max_cost": _field(str, 'an amount in USD as a string with at most 9 decimals, such as "0.05"'),
+    "stream": _field(bool, "true or false"),
+    "stream_options": _field(StreamOptions, "an object such as {include_usage: true}"),
+    "temperature": _field(Annotated[float, msgspec.Meta(ge=0, le=2)], "a number from 0 to 2"),
+    "top_p": _field(Annotated[float, msgspec.Meta(ge=0, le=1)], "a number from 0 to 1"),
+    "presence_penalty": _field(Penalty, "a number from -2 to 2"),
+    "frequency_penalty": _field(Penalty, "a number from -2 to 2"),
+    "n": _field(Count, "an integer of at least 1"),
+    "max_tokens": _field(Count, "an integer of at least 1"),
+    "max_completion_tokens": _field(Count, "an integer of at least 1"),
+    "stop": _field(str | list[str], "a string or an array of strings"),
+    "user": _field(Annotated[str, msgspec.Meta(max_length=USER_MAX)], f"a string of at most {USER_MAX} characters"),
+    "service_tier": _field(Word, "the name of a tier, such as auto"),
+    "modalities": _field(list[Word], "an array of names, such as text and audio"),
+    "speed": _field(Word, "the name of a speed, such as standard"),
+}
+
+# Fields by which some servers let a caller set the length or the number of answers past the standard ones. The hold is
+# computed from the standard ones: forwarded, each would let a call cost more than was ever reserved for it.
+OTHER_SPELLINGS: dict[str, str] = {
+    "n_predict": "max_tokens",  # llama.cpp
+    "num_predict": "max_tokens",  # Ollama
+    "max_new_tokens": "max_tokens",  # text-generation-inference
+    "max_output_tokens": "max_tokens",  # Responses, Gemini
+    "max_tokens_to_sample": "max_tokens",  # Anthropic's older API
+    "best_of": "n",  # vLLM
+    "n_cmpl": "n",  # llama.cpp
+    "num_return_sequences": "n",
+    "candidate_count": "n",  # Gemini
+}
+
+_PREFERENCES: dict[str, Field] = {
+    "order": _field(list[ModelId], "an array of provider names"),
+    "only": _field(list[ModelId], "an array of provider names"),
+    "ignore": _field(list[ModelId], "an array of provider names"),
+    "allow_fallbacks": _field(bool, "true or false"),
+}
+NULL = Raw(b"null")
+_PLACE = re.compile(r"at `\$([^`]+)`\Z")  # where in a value msgspec found its fault, such as [4] or .include_usage
+
+
+def read_fields(fields: dict[str, Raw], limits: Limits) -> dict[str, Any]:
+    """The values of the fields the router reads; nulls are taken out of `fields`. RequestError names what is wrong."""
+    for name in [name for name, raw in fields.items() if raw == NULL]:
+        del fields[name]
+    values = {name: _value(name, FIELDS[name], raw) for name, raw in fields.items() if name in FIELDS}
+    if "model" not in values:
+        raise RequestError(f"model is missing; it must be {FIELDS['model'].expected}.", param="model")
+    for name in OTHER_SPELLINGS.keys() & fields.keys():
+        raise RequestError(f"{name} is not served here; use {OTHER_SPELLINGS[name]} instead.", param=name)
+    _check_counts(values, limits)
+    return values
+
+
+def preferences(fields: dict[str, Raw]) -> Preferences:
+    """The `provider` object. A preference that isn't served is refused: to ignore it in silence would be to lie."""
+    values: dict[str, Any] = {}
+    for key, raw in fields.items():
+        name = f"provider.{key}"
+        if key not in _PREFERENCES:
+            raise RequestError(f"{name} is not served here; {FIELDS['provider'].expected} are.", param=name)
+        if raw == NULL:
+            continue
+        value = _value(name, _PREFERENCES[key], raw)
+        if isinstance(value, list):
+            if len(value) > PROVIDERS_MAX:
+                raise RequestError(f"{name} has {len(value)} entries; at most {PROVIDERS_MAX} are read.", param=name)
+            value = tuple(value)
+        values[key] = value
+    return Preferences(**values)
+
+
+def max_cost(text: str) -> int:
+    """`max_cost` in nano-USD."""
+    try:
+        return parse_usd(text)
+    except ValueError:
+        cut = text[:_SHOWN_BYTES_MAX]
+        raise RequestError(
+            f"max_cost is {cut!r}; it must be {FIELDS['max_cost'].expected}.", param="max_cost"
+        ) from None
+
+
+def check_word(name: str, word: str) -> str:
+    """`word`, which a caller chose and which will name something in explanations and prices."""
+    if WORD.match(word) is None:
+        raise RequestError(f"{name} must be a word of at most {KIND_MAX} letters, digits and _.:/$-.", param=name)
+    return word
+
+
+def shown(raw: Raw) -> str:
+    """The beginning of a wrong value, as the caller wrote it."""
+    cut = bytes(memoryview(raw)[: _SHOWN_BYTES_MAX + 1])
+    text = cut[:_SHOWN_BYTES_MAX].decode(errors="replace")
+    return text if len(cut) <= _SHOWN_BYTES_MAX else f"{text}..."
+
+
+def place(fault: ValidationError) -> str:
+    """Where in a value msgspec found `fault`, as a suffix to the value's name: "", "[4]", ".include_usage"."""
+    found = _PLACE.search(str(fault))
+    return found[1] if found else ""
+
+
+def _value(name: str, field: Field, raw: Raw) -> Any:
+    if len(raw) > SMALL_FIELD_BYTES_MAX:
+        raise RequestError(f"{name} is longer than {SMALL_FIELD_BYTES_MAX} bytes.", param=name)
+    try:
+        return field.decoder.decode(raw)
+    except ValidationError as fault:
+        raise RequestError(
+            f"{name} is {shown(raw)}; it must be {field.expected}.", param=f"{name}{place(fault)}"
+        ) from None
+
+
+def _check_counts(values: dict[str, Any], limits: Limits) -> None:
+    if values.get("n", 1) > limits.max_n:
+        raise RequestError(f"n is {values['n']}; it must be at most {limits.max_n}.", param="n")
+    stop, models = values.get("stop"), values.get("models")
+    if isinstance(stop, list) and len(stop) > limits.max_stop:
+        raise RequestError(f"stop has {len(stop)} strings; at most {limits.max_stop} are allowed.", param="stop")
+    if models is not None and len(models) > limits.max_models:
+        raise RequestError(f"models has {len(models)} ids; at most {limits.max_models} are tried.", param="models")
+    older, newer = values.get("max_tokens"), values.get("max_completion_tokens")
+    if older is not None and newer is not None and older != newer:
+        raise RequestError(
+            f"max_tokens is {older} and max_completion_tokens is {newer}; give one of them, or the same value.",
+            param="max_tokens",
+        )

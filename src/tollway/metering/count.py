@@ -1,0 +1,34 @@
+"""Our own count of a call's tokens, for when the provider's is missing or impossible, and to stand beside it.
+
+Four bytes of UTF-8 are taken for a token, as is usual for English; nothing is added for the model's template. Parts
+that are no text count at their ceiling. No count is over what the call could have used.
+"""
+
+from tollway.domain.call import Call
+from tollway.domain.plan import Candidate
+from tollway.domain.usage import Generated, Usage
+from tollway.metering.bound import output_limit, parts_ceiling, prompt_bound
+
+BYTES_PER_TOKEN = 4
+GENERATED_PART = "audio_output"  # the kind whose ceiling a generated part counts at
+
+
+def estimate(call: Call, candidate: Candidate, generated: Generated, max_tokens: int | None = None) -> Usage:
+    """The tokens of the prompt, and of what was read of the answer. `max_tokens`: the limit the router lowered to."""
+    limit = call.n * output_limit(call, candidate, max_tokens)
+    parts = generated.other_parts * candidate.part_tokens.get(GENERATED_PART, limit)
+    spoken = min(parts, limit) if GENERATED_PART in call.features else 0
+    return Usage(
+        prompt=prompt_tokens(call, candidate),
+        completion=min(text_tokens(generated.text_bytes) + parts, limit),
+        audio_output=spoken,
+    )
+
+
+def prompt_tokens(call: Call, candidate: Candidate) -> int:
+    counted = text_tokens(call.prompt.text_bytes) + parts_ceiling(call.prompt.parts, candidate)
+    return min(counted, prompt_bound(call, candidate))
+
+
+def text_tokens(text_bytes: int) -> int:
+    return -(-text_bytes // BYTES_PER_TOKEN)
