@@ -66,6 +66,8 @@ class Pipeline:
         self.snapshot = snapshot
         self.draining = False
         self.running: set[CallWatch] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._sign_in = sign_in
         self._bookings = bookings
         self._health = health
@@ -86,6 +88,7 @@ class Pipeline:
         booking, chosen = await self._hold(caller, call, chosen, snapshot)
         watch = CallWatch(chosen.candidates[0].timeouts.total)
         self.running.add(watch)
+        self._idle.clear()
         run = Run(call=call, plan=chosen, booking=booking, snapshot=snapshot, watch=watch, reply=reply, trail=Trail())
         try:
             await (self._stream(run, receive) if call.stream else self._batch(run))
@@ -96,8 +99,16 @@ class Pipeline:
         finally:
             watch.close()
             self.running.discard(watch)
+            if not self.running:
+                self._idle.set()
             await booking.close()  # a call that came here without an end gives its hold back
             self._observer.call_ended(booking.record)
+
+    async def idle(self, seconds: float) -> bool:
+        """Wait until no call is in flight, `seconds` at the most; whether it came to that."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), seconds)
+        return not self.running
 
     async def welcome(self, caller: Caller) -> bool:
         """Give a new account its welcome credit, if there is one. Idempotent: True when there was something to give."""
@@ -124,7 +135,7 @@ class Pipeline:
         try:
             answer = await run.snapshot.attempts.answer(run.call, run.plan, trail, run.watch)
         except (TollwayError, Interrupted) as problem:
-            error = endings.error_of(problem)
+            error = problem if isinstance(problem, TollwayError) else endings.cut_error(problem.reason)
             booking.note(ended=endings.ended_by(problem), error_code=error.code, attempts=tuple(trail.attempts))
             raise error from None
         candidate = trail.asking
@@ -133,6 +144,8 @@ class Pipeline:
             run.call,
             candidate,
             ended="complete",
+            held=booking.held,
+            max_tokens=run.plan.caps.get(candidate.key),
             usage_raw=answer.usage,
             generated=answer.generated,
             finish_reasons=answer.finish_reasons,
@@ -173,7 +186,7 @@ class Pipeline:
         if error is not None:
             await self._say(run, error)
         elif candidate is not None:
-            charge = meter.meter(run.call, candidate, ended="client_left_before_token")
+            charge = meter.meter(run.call, candidate, ended="client_left_before_token", held=booking.held)
             await booking.post(candidate, charge, cost_max=run.call.max_cost)
 
     async def _relay(self, run: Run, source: OpenStream) -> None:
@@ -187,6 +200,8 @@ class Pipeline:
             call,
             candidate,
             ended="complete" if reading.settled else relayed.ended,
+            held=booking.held,
+            max_tokens=run.plan.caps.get(candidate.key),
             usage_raw=reading.usage,
             generated=reading.generated,
             finish_reasons=reading.finish_reasons,

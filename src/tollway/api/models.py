@@ -9,7 +9,7 @@ from tollway.api.services import Answered, Services
 from tollway.domain.errors import ModelNotFound
 from tollway.domain.money import BASIS_POINTS
 from tollway.domain.plan import Candidate
-from tollway.domain.price import Rates, Tariff
+from tollway.domain.price import Price, Rates, Tariff
 from tollway.routing.catalog import Model
 
 PICO_PER_USD = 10**12
@@ -64,7 +64,7 @@ def _view(services: Services, model: Model) -> ModelView:
             ModelProvider(
                 id=candidate.provider,
                 pricing=pricing(candidate.tariff),
-                status=services.health.stats(candidate.provider, candidate.model).status,
+                status=services.health.status(candidate.provider, candidate.model),
             )
             for candidate in model.candidates
         ),
@@ -93,13 +93,18 @@ _MODALITIES = {"image_url": "image", "input_audio": "audio", "file": "file", "vi
 
 
 def _blended(candidate: Candidate) -> int:
-    price = candidate.tariff.sell or candidate.tariff.buy
-    return price.rates.input + price.rates.output
+    """What the wallet pays for one token in and one out, in hundredths of a basis point: only for comparing."""
+    price, markup = _selling(candidate.tariff)
+    return (price.rates.input + price.rates.output) * (BASIS_POINTS + markup)
+
+
+def _selling(tariff: Tariff) -> tuple[Price, int]:
+    return (tariff.buy, tariff.markup_bps) if tariff.sell is None else (tariff.sell, 0)
 
 
 def pricing(tariff: Tariff) -> Pricing:
     """What a wallet pays: decimal USD per token, by kind; `features` USD a call; `tiers` by prompt tokens."""
-    price, markup = (tariff.buy, tariff.markup_bps) if tariff.sell is None else (tariff.sell, 0)
+    price, markup = _selling(tariff)
     shown: Pricing = dict(_rates(price.rates, markup))
     if price.features:
         shown["features"] = {name: usd(pico, markup) for name, pico in sorted(price.features.items())}

@@ -88,24 +88,27 @@ async def _answer(reply: Reply, error: TollwayError) -> None:
     await reply.error(error)
 
 
-def endpoint(services: Services, handlers: dict[str, Handler]) -> App:
-    """One path. `handlers` by method; the rest get a 405."""
+class Endpoint:
+    """One path as an ASGI callable. `handlers` by method; the rest get a 405."""
 
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, services: Services, handlers: dict[str, Handler]) -> None:
+        self._services = services
+        self._handlers = handlers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        services = self._services
         reply = Reply(send, new_id(services.clock.now_ms()), challenge=services.challenge)
 
         async def work() -> None:
             header_guard(scope["headers"], services.header_bytes_max)
-            handler = handlers.get(scope["method"])
+            handler = self._handlers.get(scope["method"])
             if handler is None:
-                raise method_not_allowed(scope["method"], handlers)
+                raise method_not_allowed(scope["method"], self._handlers)
             answered = await handler(services, Request(scope, receive))
             body = b"" if answered.status == 204 else json.encode(answered.value)
             await reply.json(answered.status, body, answered.headers)
 
         await guarded(services, reply, work)
-
-    return app
 
 
 def method_not_allowed(method: str, served: Iterable[str]) -> MethodNotAllowed:

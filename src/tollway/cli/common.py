@@ -1,0 +1,99 @@
+"""What every command shares: one-line errors that say what to do, `--json`, tables."""
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, ParamSpec, TypeVar
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from tollway.client.api import RouterError, RouterUnreachable
+from tollway.client.wallet import WalletError
+from tollway.config.load import load, load_ledger
+from tollway.config.problems import ConfigError
+from tollway.config.schema import Config
+from tollway.domain.errors import TollwayError
+from tollway.wire import json
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+EXIT_FAILED = 1
+
+out = Console(highlight=False, soft_wrap=True)
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", envvar="TOLLWAY_CONFIG", help="Configuration file (default ./tollway.toml).")
+]
+UrlOption = Annotated[str, typer.Option("--url", envvar="TOLLWAY_URL", help="The router's address.")]
+WalletOption = Annotated[Path, typer.Option("--wallet", envvar="TOLLWAY_WALLET", help="Wallet file.")]
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+
+
+class CommandFailed(Exception):
+    """A command can't do what it was asked; its text says what to do."""
+
+
+USER_ERRORS = (
+    CommandFailed,
+    ConfigError,
+    RouterError,
+    RouterUnreachable,
+    TollwayError,
+    WalletError,
+    OSError,
+    ValueError,
+)
+
+
+def command(function: Callable[P, R]) -> Callable[P, R]:
+    """Everything that a user can cause ends in one line on stderr and exit code 1, never in a traceback."""
+
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except USER_ERRORS as error:
+            fail(str(error))
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+
+    return run
+
+
+def fail(message: str) -> NoReturn:
+    print(f"tollway: {message}", file=sys.stderr)  # noqa: T201  # stderr is a command's way to say why it failed
+    raise typer.Exit(EXIT_FAILED)
+
+
+def print_json(value: Any) -> None:
+    sys.stdout.write(json.encode(value).decode() + "\n")
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str] = ()) -> None:
+    """`right`: columns of figures."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    out.print(table)
+
+
+def configuration(path: Path | None, **overrides: str) -> Config:
+    """The file and the environment; `overrides` are further variables of it. Raises ConfigError."""
+    return load(path, {**os.environ, **overrides})
+
+
+def ledger_path(path: Path | None) -> Path:
+    """The file with the books. Raises ConfigError, and CommandFailed when they are only in a router's memory."""
+    books = load_ledger(path, os.environ).path
+    if books is None:
+        raise CommandFailed('ledger.url is "memory:": those books are in the router alone and can\'t be reached.')
+    return books

@@ -1,0 +1,67 @@
+"""`tollway ledger`: the operator's hands on the books, with or without a running router."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from tollway.api.session import entry_view
+from tollway.cli.common import CommandFailed, ConfigOption, JsonFlag, command, ledger_path, out, print_json
+from tollway.cli.tables import print_statement
+from tollway.domain.money import format_usd, parse_usd
+from tollway.ledger import operator
+from tollway.wire import json
+
+app = typer.Typer(help="Money: credit, statement, audit.", no_args_is_help=True, rich_markup_mode=None)
+
+AccountArgument = Annotated[str, typer.Argument(help="A wallet's account: eip155:8453:0x..., solana:<network>:<key>.")]
+
+
+@app.command("credit")
+@command
+def credit(
+    account: AccountArgument,
+    usd: Annotated[str, typer.Argument(help="How much, in USD: 12.50")],
+    ref: Annotated[str, typer.Option("--ref", help="Your reference; the same one credits once.")],
+    config: ConfigOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Credit a wallet. Spendable at once, whether or not a router is running."""
+    available = asyncio.run(operator.credit(ledger_path(config), account, parse_usd(usd), ref))
+    if as_json:
+        print_json({"account": account, "credited_usd": usd, "available_usd": format_usd(available), "ref": ref})
+    else:
+        out.print(f"credited {usd} USD; {format_usd(available)} USD available")
+
+
+@app.command("statement")
+@command
+def statement(
+    account: AccountArgument,
+    config: ConfigOption = None,
+    limit: Annotated[int, typer.Option(min=1, max=500)] = 50,
+    cursor: Annotated[str | None, typer.Option(help="next_cursor of the page before.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show an account's transactions, newest first."""
+    page = asyncio.run(operator.statement(ledger_path(config), account, limit, cursor))
+    entries = [json.decode(json.encode(entry_view(entry))) for entry in page.entries]
+    if as_json:
+        print_json({"data": entries, "next_cursor": page.next_cursor})
+        return
+    print_statement(entries)
+    if page.next_cursor is not None:
+        out.print(f"older ones: --cursor {page.next_cursor}")
+
+
+@app.command("audit")
+@command
+def audit(config: ConfigOption = None, as_json: JsonFlag = False) -> None:
+    """Prove the books: recompute every account from its transfers. Exits 1 when anything differs."""
+    report = asyncio.run(operator.audit(ledger_path(config)))
+    if as_json:
+        print_json(report)
+    else:
+        out.print(str(report))
+    if report.differences:
+        raise CommandFailed("the books don't balance: keep the file as it is and look at the differences above")

@@ -1,0 +1,34 @@
+"""`tollway models`: what a router serves, and for how much."""
+
+from decimal import Decimal
+
+from tollway.cli.common import DEFAULT_URL, JsonFlag, UrlOption, command, print_json, print_table
+from tollway.client.api import RouterClient
+
+
+@command
+def models(url: UrlOption = DEFAULT_URL, as_json: JsonFlag = False) -> None:
+    """List models with their prices in USD per million tokens."""
+    with RouterClient(url) as router:
+        listed = router.get("/models")
+    if as_json:
+        print_json(listed)
+        return
+    print_table(
+        ("model", "input", "output", "context", "providers"),
+        [
+            (
+                model["id"],
+                _per_million(model["pricing"]["input"]),
+                _per_million(model["pricing"]["output"]),
+                str(model["context_length"]),
+                ", ".join(provider["id"] for provider in model["providers"]),
+            )
+            for model in listed["data"]
+        ],
+        right=("input", "output", "context"),
+    )
+
+
+def _per_million(usd_per_token: str) -> str:
+    return f"{Decimal(usd_per_token) * 1_000_000:.10f}".rstrip("0").rstrip(".")

@@ -1,0 +1,118 @@
+"""`tollway serve`: the router under uvicorn. SIGTERM and SIGINT drain: no new calls, streams finish, books closed."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import AsyncIterator, Iterator
+from typing import Annotated
+
+import typer
+import uvicorn
+import uvloop
+
+from tollway.app import Router, build
+from tollway.cli.common import CommandFailed, ConfigOption, command, configuration
+from tollway.config.places import Address, address
+from tollway.config.schema import Config
+
+BACKLOG = 2048
+KEEP_ALIVE_S = 75  # idle connections of clients; longer than most clients' own, so that they close first
+CLOSE_S = 5  # for connections to be closed after the drain
+
+
+class Server(uvicorn.Server):
+    """uvicorn without its own signal handling: a signal means drain first, stop after."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@command
+def serve(
+    config: ConfigOption = None,
+    listen: Annotated[str | None, typer.Option("--listen", help="HOST:PORT instead of server.listen.")] = None,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+) -> None:
+    """Run the router."""
+    loaded = configuration(config, **({} if listen is None else {"TOLLWAY_SERVER__LISTEN": listen}))
+    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(loaded))
+
+
+async def _serve(config: Config) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with serving(config) as (_, url):
+        typer.echo(f"tollway is serving at {url}/api/v1", err=True)
+        await stop.wait()
+        typer.echo("tollway is draining; once more stops it at once", err=True)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+@contextlib.asynccontextmanager
+async def serving(config: Config) -> AsyncIterator[tuple[Router, str]]:
+    """A router that listens, and its URL; drained and closed on the way out."""
+    place = config.server.listen
+    try:
+        sock = bind(place)
+    except OSError as error:
+        raise CommandFailed(f"can't listen at {place}: {error.strerror}") from None
+    with contextlib.closing(sock):
+        router = await build(config)
+        server = Server(
+            uvicorn.Config(
+                router.asgi,
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                backlog=BACKLOG,
+                timeout_keep_alive=KEEP_ALIVE_S,
+                timeout_graceful_shutdown=CLOSE_S,
+            )
+        )
+        running = asyncio.ensure_future(server.serve(sockets=[sock]))
+        try:
+            while not server.started and not running.done():  # noqa: ASYNC110  # uvicorn has a flag and no event
+                await asyncio.sleep(0.005)
+            yield router, f"http://{Address(*sock.getsockname()[:2])}"
+            await router.drain(config.server.drain)
+        finally:
+            server.should_exit = True
+            await running
+            await router.aclose()
+
+
+def bind(place: Address) -> socket.socket:
+    """A bound socket; port 0 takes a free one. Raises OSError."""
+    family = socket.AF_INET6 if ":" in place.host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((place.host, place.port))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def free_address(listen: str) -> Address:
+    """`listen` with its port, or with a free one for port 0: for whoever has to know it before the start."""
+    place = address(listen)
+    if place.port:
+        return place
+    try:
+        with contextlib.closing(bind(place)) as sock:
+            return Address(place.host, sock.getsockname()[1])
+    except OSError as error:
+        raise CommandFailed(f"can't listen at {place}: {error.strerror}") from None

@@ -1,0 +1,30 @@
+"""`tollway simulate`: the simulated provider, for trying out clients and failures without a key."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+import uvloop
+
+from tollway.cli.common import CommandFailed, command
+from tollway.config.places import address
+from tollway.simulator import ScenarioError, Simulator, parse_scenario, serve
+
+
+@command
+def simulate(
+    listen: Annotated[str, typer.Option("--listen", help="HOST:PORT.")] = "127.0.0.1:9100",
+    scenario: Annotated[str, typer.Option("--scenario", help="Default behaviour: key=value&..., see the docs.")] = "",
+) -> None:
+    """Run a provider that behaves, and misbehaves, on request."""
+    place = address(listen)
+    try:
+        wanted = parse_scenario(scenario)
+    except ScenarioError as error:
+        raise CommandFailed(f"--scenario: {error}") from None
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(place.host, place.port, wanted, ready=_announce))
+
+
+def _announce(simulator: Simulator) -> None:
+    typer.echo(f"simulated provider at {simulator.base_url}", err=True)

@@ -1,0 +1,136 @@
+"""Talk to a router from Python: sign in with a wallet, list models, chat, see the balance. What the CLI uses.
+
+Errors of the router come as RouterError with its own words; a router that can't be reached as RouterUnreachable.
+"""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+import msgspec
+
+from tollway.client.siwx import sign_in_header
+from tollway.client.wallet import Wallet
+from tollway.wire import json
+from tollway.wire.sse import SseDecoder
+
+LIFETIME_S = 3600
+RENEW_S = 60  # sign anew when the header has less than this left
+ANSWER_SECONDS = 900.0
+
+
+class RouterError(Exception):
+    """The router said no. `code` is its stable code, `error` the whole error object."""
+
+    def __init__(self, status: int, error: dict[str, Any]) -> None:
+        super().__init__(str(error.get("message", f"the router answered {status}")))
+        self.status = status
+        self.code = error.get("code")
+        self.error = error
+
+
+class RouterUnreachable(Exception):
+    """Nothing answered at that address, or not in time."""
+
+
+class Delta(msgspec.Struct, frozen=True, kw_only=True):
+    """A piece of a streamed answer. The last one has the usage and what the router added."""
+
+    text: str = ""
+    usage: dict[str, Any] | None = None
+    tollway: dict[str, Any] | None = None
+
+
+class RouterClient:
+    """One router, one wallet. `url` is the router's own (http://host:port); a context manager."""
+
+    def __init__(self, url: str, wallet: Wallet | None = None, *, header: str | None = None) -> None:
+        self.url = url.rstrip("/").removesuffix("/api/v1").removesuffix("/v1")
+        self._wallet = wallet
+        self._header = header
+        self._expires = float("inf") if header is not None else 0.0
+        self._http = httpx2.Client(base_url=self.url, timeout=httpx2.Timeout(ANSWER_SECONDS, connect=10.0))
+
+    def __enter__(self) -> "RouterClient":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._http.close()
+
+    def get(self, path: str, **params: str | int) -> Any:
+        """A GET below /api/v1, signed in if there is a wallet."""
+        return self._json("GET", path, params=params)
+
+    def delete(self, path: str) -> None:
+        self._json("DELETE", path)
+
+    def complete(self, body: dict[str, Any]) -> dict[str, Any]:
+        """A batch chat completion."""
+        answer: dict[str, Any] = self._json("POST", "/chat/completions", body=body)
+        return answer
+
+    def stream(self, body: dict[str, Any]) -> Iterator[Delta]:
+        """A streamed chat completion, usage included. Raises RouterError for an error frame: what came before it is
+        not a whole answer."""
+        body = {**body, "stream": True, "stream_options": {"include_usage": True}}
+        content = json.encode(body)
+        headers = {**self._auth(), "content-type": "application/json"}
+        try:
+            with self._http.stream("POST", "/api/v1/chat/completions", content=content, headers=headers) as answer:
+                if answer.status_code != 200:
+                    raise _error(answer.status_code, answer.read())
+                yield from _deltas(answer)
+        except httpx2.TransportError as error:
+            raise self._unreachable(error) from None
+
+    def _auth(self) -> dict[str, str]:
+        if self._wallet is not None and time.time() > self._expires - RENEW_S:
+            now_ms = time.time_ns() // 1_000_000
+            self._header = sign_in_header(self._wallet, self.url, LIFETIME_S, now_ms)
+            self._expires = now_ms / 1000 + LIFETIME_S
+        return {} if self._header is None else {"sign-in-with-x": self._header}
+
+    def _json(
+        self, method: str, path: str, *, body: dict[str, Any] | None = None, params: dict[str, str | int] | None = None
+    ) -> Any:
+        headers = self._auth()
+        content = None
+        if body is not None:
+            headers["content-type"] = "application/json"
+            content = json.encode(body)
+        try:
+            answer = self._http.request(method, f"/api/v1{path}", content=content, headers=headers, params=params)
+        except httpx2.TransportError as error:
+            raise self._unreachable(error) from None
+        if answer.status_code >= 300:
+            raise _error(answer.status_code, answer.content)
+        return json.decode(answer.content) if answer.content else None
+
+    def _unreachable(self, error: Exception) -> RouterUnreachable:
+        return RouterUnreachable(f"no answer from {self.url} ({error}): is the router running there?")
+
+
+def _error(status: int, content: bytes) -> RouterError:
+    try:
+        return RouterError(status, json.decode(content)["error"])
+    except (json.DecodeError, UnicodeDecodeError, KeyError, TypeError):
+        return RouterError(status, {"message": f"answered {status}, and not as a Tollway router does"})
+
+
+def _deltas(answer: httpx2.Response) -> Iterator[Delta]:
+    decoder = SseDecoder()
+    whole = False
+    for data in answer.iter_raw():
+        for event in decoder.feed(data):
+            if event == b"[DONE]":
+                whole = True
+                continue
+            chunk = json.decode(event)
+            if "error" in chunk:
+                raise RouterError(200, chunk["error"])
+            choices = chunk.get("choices") or [{}]
+            text = (choices[0].get("delta") or {}).get("content") or ""
+            yield Delta(text=text, usage=chunk.get("usage"), tollway=chunk.get("tollway"))
+    if not whole:
+        raise RouterError(200, {"code": "cut", "message": "the connection ended before the answer did"})
