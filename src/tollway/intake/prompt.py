@@ -180,8 +180,8 @@ def _measure_text(raw: Raw, measured: Measured) -> bool:
         if isinstance(content, str):
             punctuation += _CONTENT_BYTES
             ascii_text = ascii_text and content.isascii()
-        elif content:
-            punctuation += _CONTENT_BYTES + _PART_BYTES * len(content) - 1
+        elif content is not None:
+            punctuation += _CONTENT_BYTES + _PART_BYTES * len(content) - bool(content)  # no comma after the last
             ascii_text = ascii_text and all(part.text.isascii() for part in content)
     # Looking for escapes takes longer than all the rest. It is worth it where they may be most of the text: when it has
     # characters that the body has only as \\uXXXX.

@@ -7,8 +7,8 @@
 | client_left_before_token | the same: input                                       | for them        |
 | cut_by_router, a stream  | the same                                              | for them        |
 | cut_by_router, a batch   | the same                                              | nothing         |
-| provider_failed          | the same                                              | nothing         |
-| refused_answer           | the same                                              | nothing         |
+| provider_failed, refused | the same                                              | nothing         |
+| ledger_failed            | the same                                              | nothing         |
 
 Whatever the ending, an answer of nothing (no token, no finish reason) and one that finished with `error` cost the
 wallet nothing. Usage that is impossible is refused: our own count stands in for it. A count of ours is never charged
@@ -23,21 +23,16 @@ import msgspec
 
 from tollway.domain.call import Call
 from tollway.domain.plan import Candidate
+from tollway.domain.record import Ended
 from tollway.domain.usage import Charge, Generated, Usage
 from tollway.metering.cost import cost_of, sell_of
 from tollway.metering.count import estimate as estimate
 from tollway.metering.usage import check, parse_usage
 
-Ending = Literal[
-    "complete",  # read to its end: also a stream drained, or a batch finished, after its client had left
-    "client_left",
-    "client_left_before_token",
-    "cut_by_router",  # a deadline, a slow reader, a drain
-    "provider_failed",  # after its first token
-    "refused_answer",  # an answer that is no chat completion
-]
+# As the record has it, and one more. "complete" is an answer read to its end, also when its client had left before.
+Ending = Ended | Literal["client_left_before_token"]
 
-_FREE = frozenset({"provider_failed", "refused_answer"})
+_FREE = frozenset({"provider_failed", "refused", "ledger_failed"})
 _NOTHING = Generated()
 
 

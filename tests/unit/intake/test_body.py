@@ -1,0 +1,113 @@
+"""Reading a body: content type, encoding and length, from the raw ASGI channel."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from tollway.domain.errors import ClientGone, RequestError, RequestTooLarge, UnsupportedMediaType
+from tollway.intake.body import Receive, read_body
+
+JSON = (b"content-type", b"application/json")
+
+
+def channel(*pieces: bytes, gone: bool = False) -> Receive:
+    """An ASGI receive that gives `pieces`, then the client's leaving or the end. Reading on is an error."""
+    messages: list[dict[str, Any]] = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
+    if gone:
+        messages.append({"type": "http.disconnect"})
+    else:
+        messages[-1]["more_body"] = False
+    rest = iter(messages)
+
+    async def receive() -> dict[str, Any]:
+        return next(rest)
+
+    return receive
+
+
+async def unread() -> dict[str, Any]:
+    raise AssertionError("the body was read")
+
+
+async def read(*pieces: bytes, headers: Iterable[tuple[bytes, bytes]] = (JSON,), limit: int = 10) -> bytes:
+    return await read_body(channel(*pieces), headers, limit)
+
+
+async def test_a_body_that_came_in_one_piece_is_not_copied() -> None:
+    body = b'{"a": 1}'
+    assert await read(body) is body
+
+
+async def test_a_body_in_pieces_is_put_together() -> None:
+    assert await read(b"{", b'"a"', b"", b":1}") == b'{"a":1}'
+
+
+async def test_a_message_without_a_body_is_an_empty_piece() -> None:
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request"}
+
+    assert await read_body(receive, [JSON], 10) == b""
+
+
+@pytest.mark.parametrize(
+    "value", [b"application/json", b"application/json; charset=utf-8", b"Application/JSON ;x=y", b" application/json"]
+)
+async def test_the_content_type_is_json_with_any_parameters(value: bytes) -> None:
+    assert await read(b"{}", headers=[(b"content-type", value)]) == b"{}"
+
+
+@pytest.mark.parametrize(
+    "value", [b"text/plain", b"application/jsonl", b"application/x-www-form-urlencoded", b"", b";"]
+)
+async def test_any_other_content_type_is_unsupported(value: bytes) -> None:
+    with pytest.raises(UnsupportedMediaType, match="content-type: application/json"):
+        await read_body(unread, [(b"content-type", value)], 10)
+
+
+async def test_a_missing_content_type_is_unsupported() -> None:
+    with pytest.raises(UnsupportedMediaType):
+        await read_body(unread, [(b"host", b"x")], 10)
+
+
+@pytest.mark.parametrize("value", [b"gzip", b"br", b"identity, gzip", b""])
+async def test_a_compressed_body_is_unsupported(value: bytes) -> None:
+    with pytest.raises(UnsupportedMediaType, match="content-encoding"):
+        await read_body(unread, [JSON, (b"content-encoding", value)], 10)
+
+
+async def test_the_identity_encoding_is_no_encoding() -> None:
+    assert await read(b"{}", headers=[JSON, (b"content-encoding", b"Identity")]) == b"{}"
+
+
+@pytest.mark.parametrize("value", [b"11", b"9" * 18, b"9" * 5_000])
+async def test_a_declared_length_over_the_limit_is_refused_before_reading(value: bytes) -> None:
+    with pytest.raises(RequestTooLarge, match="at most 10 bytes"):
+        await read_body(unread, [JSON, (b"content-length", value)], 10)
+
+
+async def test_a_declared_length_up_to_the_limit_is_read() -> None:
+    assert await read(b"0123456789", headers=[(b"content-length", b"10"), JSON]) == b"0123456789"
+
+
+@pytest.mark.parametrize("value", [b"-1", b"+1", b"1.0", b"ten", b"", b"1 1"])
+async def test_a_declared_length_that_is_no_number_is_a_bad_request(value: bytes) -> None:
+    with pytest.raises(RequestError, match="content-length") as refused:
+        await read_body(unread, [JSON, (b"content-length", value)], 10)
+    assert refused.value.status == 400
+
+
+async def test_one_piece_over_the_limit_is_too_large() -> None:
+    with pytest.raises(RequestTooLarge):
+        await read(b"01234567890")
+
+
+async def test_pieces_are_refused_as_soon_as_their_sum_is_over_the_limit() -> None:
+    with pytest.raises(RequestTooLarge):
+        await read_body(channel(b"01234567", b"89", b"0", gone=True), [JSON], 10)
+
+
+@pytest.mark.parametrize("pieces", [(), (b"{",), (b"{", b'"a"')])
+async def test_a_client_that_leaves_while_sending_is_gone(pieces: tuple[bytes, ...]) -> None:
+    with pytest.raises(ClientGone):
+        await read_body(channel(*pieces, gone=True), [JSON], 10)
