@@ -1,0 +1,109 @@
+"""The ledger's share of a call: hold and post on SQLite with every commit waited for, nothing else in the process.
+
+In a process of its own, one JSON line at the end; the CPU is that of all its threads, the writer's too."""
+
+import argparse
+import asyncio
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+
+import uvloop
+
+from tollway.domain.clock import SystemClock
+from tollway.domain.commands import Credit, Credited, Held, Hold, Post, Posted
+from tollway.domain.ids import new_id
+from tollway.domain.observer import NullObserver
+from tollway.domain.record import CallRecord
+from tollway.domain.seams import Ledger
+from tollway.domain.usage import Usage
+from tollway.ledger.sqlite import SqliteLedger
+
+ACCOUNTS = 16
+CREDIT_NANO = 10**16
+HOLD_NANO = 2_000_000
+PRICE_NANO = 900_000
+
+
+def record(call_id: str, account: str, now_ms: int) -> CallRecord:
+    """As much as an ordinary call leaves behind."""
+    return CallRecord(
+        id=call_id,
+        account=account,
+        created_ms=now_ms,
+        ended_ms=now_ms + 20,
+        model_asked="bench/simulated",
+        stream=False,
+        ended="complete",
+        delivery="complete",
+        provider="simulator",
+        model="bench/simulated",
+        upstream="bench/simulated",
+        response_id="chatcmpl-0123456789abcdef",
+        usage=Usage(prompt=57, completion=31),
+        usage_origin="provider",
+        price=PRICE_NANO,
+        cost=PRICE_NANO,
+        held=HOLD_NANO,
+    )
+
+
+async def calls(ledger: Ledger, clock: SystemClock, account: str, deadline: float) -> int:
+    """One caller after another's answer, until the deadline; how many calls were booked."""
+    booked = 0
+    while time.perf_counter() < deadline:
+        now_ms = clock.now_ms()
+        call_id = new_id(now_ms)
+        (held,) = await ledger.apply([Hold(id=call_id, account=account, bounds=(HOLD_NANO,), model="bench/simulated")])
+        assert isinstance(held, Held), held
+        post = Post(
+            id=call_id, price=PRICE_NANO, provider="simulator", cost=PRICE_NANO, record=record(call_id, account, now_ms)
+        )
+        (posted,) = await ledger.apply([post])
+        assert isinstance(posted, Posted), posted
+        booked += 1
+    return booked
+
+
+def cpu_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+async def main(options: argparse.Namespace) -> dict[str, float]:
+    clock = SystemClock()
+    ledger = await SqliteLedger.open(options.path, clock, NullObserver())
+    try:
+        accounts = [f"eip155:0x{number:040x}" for number in range(ACCOUNTS)]
+        for account in accounts:
+            credit = Credit(
+                id=new_id(clock.now_ms()), account=account, amount=CREDIT_NANO, source="operator", ref="bench"
+            )
+            (credited,) = await ledger.apply([credit])
+            assert isinstance(credited, Credited), credited
+        before, started = cpu_seconds(), time.perf_counter()
+        deadline = started + options.seconds
+        workers = [calls(ledger, clock, accounts[n % ACCOUNTS], deadline) for n in range(options.waiting)]
+        booked = sum(await asyncio.gather(*workers))
+        used, elapsed = cpu_seconds() - before, time.perf_counter() - started
+    finally:
+        await ledger.aclose()
+    return {"ok": booked, "cpu_us": used / booked * 1e6, "core_busy": used / elapsed, "per_second": booked / elapsed}
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("path", type=Path, help="a database that does not exist yet")
+    parser.add_argument("--waiting", type=int, default=64, help="calls at once")
+    parser.add_argument("--seconds", type=float, default=3.0)
+    options = parser.parse_args()
+    if not 0 < options.waiting <= 10_000 or not 0 < options.seconds <= 600:
+        parser.error("--waiting is from 1 to 10000, --seconds up to 600")
+    return options
+
+
+if __name__ == "__main__":
+    result = uvloop.run(main(parse()))
+    sys.stdout.write(json.dumps(result) + "\n")
