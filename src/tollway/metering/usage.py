@@ -76,7 +76,7 @@ def parse_usage(raw: bytes) -> Usage | None:
             audio_input=_first(prompt.audio_tokens),
             audio_output=_first(completion.audio_tokens),
         )
-    except (DecodeError, UnicodeDecodeError, RecursionError, ValueError):
+    except (DecodeError, RecursionError, ValueError):
         return None
 
 
