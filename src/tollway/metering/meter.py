@@ -53,9 +53,13 @@ def meter(
 
     A price from reported usage may be over `held` (images, files): the ledger says who bears the rest."""
     reported, flags = _reported(usage_raw, call, candidate, max_tokens)
-    own = estimate(call, candidate, generated, max_tokens)
     estimated = reported is None or ended != "complete"
-    usage = own if reported is None else reported if ended == "complete" else _at_least(reported, own)
+    if reported is None:
+        usage = estimate(call, candidate, generated, max_tokens)
+    elif estimated:
+        usage = _at_least(reported, estimate(call, candidate, generated, max_tokens))
+    else:
+        usage = reported
     if ended != "complete":
         flags.append(ended)
     elif usage_raw is None:
