@@ -1,0 +1,124 @@
+"""Rules that join several keys: each mistake is reported at the key that would be changed to mend it.
+
+Must not know how values are written. Nothing is checked against a value that is itself wrong.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from tollway.config.places import is_loopback, local_url, url
+from tollway.config.problems import shown
+from tollway.config.read import Spot, valid
+from tollway.config.schema import Config, Model, Provider
+from tollway.config.secret import Secret, from_environment, from_file
+from tollway.domain.money import format_usd
+
+
+def check(config: Config, at: Spot) -> None:
+    """Report everything that is wrong between keys."""
+    if not config.providers and at.reading.sound("providers"):
+        (at / "providers").missing("is missing: write at least one [[providers]]")
+    _check_public(config, at / "server")
+    _check_billing(config, at / "billing")
+    names = _Names()
+    for index, provider in valid(config.providers):
+        _check_provider(provider, at / "providers" / index, names)
+    for index, provider in valid(config.providers):
+        _check_aliases(provider, at / "providers" / index, names)
+
+
+def api_key(provider: Provider, at: Spot, environ: Mapping[str, str], base_dir: Path) -> Secret | None:
+    """The provider's key, from where the configuration says; None for a provider without one."""
+    try:
+        if provider.api_key_env is not None:
+            at = at / "api_key_env"
+            return from_environment(provider.api_key_env, environ)
+        if provider.api_key_file is not None:
+            at = at / "api_key_file"
+            return from_file(base_dir / provider.api_key_file)
+    except ValueError as error:
+        at.missing(str(error))
+    return None
+
+
+class _Names:
+    """What every name stands for, over all providers."""
+
+    def __init__(self) -> None:
+        self.providers: set[str] = set()
+        self.ids: set[str] = set()
+        self.aliases: dict[str, str] = {}
+        self.pins: dict[str, str] = {}  # provider:name -> the provider
+
+
+def _check_public(config: Config, at: Spot) -> None:
+    server, sound = config.server, at.reading.sound
+    if server.insecure or server.listen.loopback:
+        return
+    if not (sound("server", "public_url") and sound("server", "insecure")):
+        return
+    public = url(server.public_url or local_url(server.listen))
+    if public.scheme == "https" and not is_loopback(public.host):
+        return
+    what = "is loopback" if is_loopback(public.host) else "is plain http"
+    (at / "public_url").wrong(
+        str(public),
+        f"{what} while server.listen is public ({server.listen}): set the https URL that clients use, "
+        "or server.insecure = true",
+    )
+
+
+def _check_billing(config: Config, at: Spot) -> None:
+    billing, sound = config.billing, at.reading.sound
+    if billing.mode == "metered" and "*" in config.auth.accounts and sound("auth", "accounts"):
+        (at / "mode").wrong("metered", "needs an allow list: write the accounts that may call into auth.accounts")
+    if billing.welcome_credit_usd > billing.welcome_credit_total_usd and sound("billing"):
+        least = format_usd(billing.welcome_credit_usd)
+        (at / "welcome_credit_total_usd").missing(
+            f"write the most that may ever be given away, at least one welcome credit ({least})"
+        )
+
+
+def _check_provider(provider: Provider, at: Spot, names: _Names) -> None:
+    """Ids and what they carry; fills `names`."""
+    if provider.id in names.providers:
+        (at / "id").wrong(provider.id, "is another provider's id: each needs its own")
+    names.providers.add(provider.id)
+    if provider.api_key_env is not None and provider.api_key_file is not None:
+        (at / "api_key_file").missing("stands beside api_key_env: keep one of the two")
+    own: set[str] = set()
+    for index, model in valid(provider.models):
+        spot = at / "models" / index
+        if model.id in own:
+            (spot / "id").wrong(model.id, "is served twice by this provider: keep one")
+        if model.max_output_tokens > model.context_length:
+            (spot / "max_output_tokens").wrong(model.max_output_tokens, "is over context_length, which includes it")
+        own.add(model.id)
+        names.ids.add(model.id)
+        for name in (model.id, upstream(model), *(alias for _, alias in valid(model.aliases))):
+            names.pins[f"{provider.id}:{name}"] = provider.id
+
+
+def _check_aliases(provider: Provider, at: Spot, names: _Names) -> None:
+    """A name must stand for one thing, wherever it is asked for."""
+    for index, model in valid(provider.models):
+        spot = at / "models" / index
+        if model.id in names.pins:
+            (spot / "id").wrong(model.id, _pinned(names.pins[model.id]))
+        for place, alias in valid(model.aliases):
+            if alias in names.ids:
+                (spot / "aliases" / place).wrong(alias, "is the id of a model: an alias must be a new name")
+            elif names.aliases.setdefault(alias, model.id) != model.id:
+                other = shown(names.aliases[alias])
+                (spot / "aliases" / place).wrong(alias, f"is an alias of {other} already: it can stand for one model")
+            elif alias in names.pins:
+                (spot / "aliases" / place).wrong(alias, _pinned(names.pins[alias]))
+
+
+def upstream(model: Model) -> str:
+    """The provider's name for a model: as written, else what follows the first slash of its id."""
+    return model.upstream or model.id.partition("/")[2] or model.id
+
+
+def _pinned(provider: str) -> str:
+    return f"also means a model of the provider {provider}, as provider:model does: choose another name"

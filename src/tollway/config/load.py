@@ -1,0 +1,132 @@
+"""From a file and the environment to one finished Config, or to a ConfigError with every mistake.
+
+The only part of the configuration that reads files; it builds nothing from what it reads.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
+
+from tollway.config.checks import api_key, check, upstream
+from tollway.config.environment import near_misses, overlay, overrides
+from tollway.config.places import LedgerUrl, local_url, url
+from tollway.config.problems import ConfigError, Problem
+from tollway.config.problems import Path as KeyPath
+from tollway.config.read import Reading, Spot, Table, valid
+from tollway.config.schema import CONFIG, Config, Model, Provider
+
+DEFAULT_FILE = Path("tollway.toml")
+CONFIG_BYTES_MAX = 4 * 1024 * 1024  # ten thousand models; a larger file is not a configuration
+
+_SINGLE_KEYS: tuple[KeyPath, ...] = tuple(
+    (section, key) for section, reader in CONFIG.readers.items() if isinstance(reader, Table) for key in reader.readers
+)
+
+
+def load(path: Path | None, environ: Mapping[str, str]) -> Config:
+    """The configuration in `path`; without one in $TOLLWAY_CONFIG, else ./tollway.toml, else the environment alone.
+
+    Raises ConfigError."""
+    text, base_dir = _source(path, environ)
+    return loads(text, environ, base_dir)
+
+
+def load_ledger(path: Path | None, environ: Mapping[str, str]) -> LedgerUrl:
+    """Where the books are, for commands that need no more: only mistakes about the ledger stop them, not a provider's
+    key that this shell doesn't have. Raises ConfigError."""
+    text, base_dir = _source(path, environ)
+    config, _, reading = _read(text, environ)
+    about = ("ledger", "TOLLWAY_LEDGER")
+    problems = tuple(problem for problem in reading.problems if problem.key.startswith(about))
+    if problems:
+        raise ConfigError(problems)
+    return _resolved(config.ledger.url, base_dir)
+
+
+def loads(text: str, environ: Mapping[str, str], base_dir: Path) -> Config:
+    """The configuration in `text` (TOML); relative paths are relative to `base_dir`. Raises ConfigError."""
+    config, tree, reading = _read(text, environ)
+    at = Spot(reading)
+    check(config, at)
+    keys = {
+        index: api_key(provider, at / "providers" / index, environ, base_dir)
+        for index, provider in valid(config.providers)
+    }
+    reading.check()
+    server = replace(config.server, public_url=config.server.public_url or local_url(config.server.listen))
+    return replace(
+        config,
+        server=server,
+        auth=replace(config.auth, domains=config.auth.domains or (url(server.public_url).authority,)),
+        ledger=replace(config.ledger, url=_resolved(config.ledger.url, base_dir)),
+        providers=tuple(
+            replace(provider, api_key=keys[index], models=_models(provider, tree["providers"][index]["models"]))
+            for index, provider in enumerate(config.providers)
+        ),
+    )
+
+
+def _source(path: Path | None, environ: Mapping[str, str]) -> tuple[str, Path]:
+    """The text of the configuration, and the folder that its paths are relative to."""
+    if path is None and environ.get("TOLLWAY_CONFIG"):
+        path = Path(environ["TOLLWAY_CONFIG"])
+    if path is None and not DEFAULT_FILE.exists() and overrides(environ, CONFIG.readers):
+        return "", Path()
+    path = path or DEFAULT_FILE
+    try:
+        with path.open("rb") as file:
+            data = file.read(CONFIG_BYTES_MAX + 1)
+    except FileNotFoundError:
+        raise _unreadable(
+            f"no configuration at {str(path)!r}: write one (see docs/configuration.md) or pass --config"
+        ) from None
+    except (OSError, ValueError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or "not a file name"
+        raise _unreadable(f"the configuration {str(path)!r} can't be read ({reason})") from error
+    if len(data) > CONFIG_BYTES_MAX:
+        raise _unreadable(f"the configuration {str(path)!r} is over {CONFIG_BYTES_MAX} bytes")
+    try:
+        return data.decode("utf-8-sig"), path.parent
+    except UnicodeDecodeError as error:
+        raise _unreadable(f"the configuration {str(path)!r} is not UTF-8 (at byte {error.start})") from error
+
+
+def _read(text: str, environ: Mapping[str, str]) -> tuple[Config, dict[str, Any], Reading]:
+    """What is written and can be read by itself, with the tree it was read from and what is wrong in it."""
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise _unreadable(f"the configuration is not TOML: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise _unreadable("the configuration is not usable TOML: a number too long, or arrays too deep") from error
+    reading = Reading()
+    overlay(tree, environ, overrides(environ, CONFIG.readers), reading)
+    near_misses(environ, _SINGLE_KEYS, reading)
+    config: Config = CONFIG.read(tree, Spot(reading))
+    return config, tree, reading
+
+
+def _models(provider: Provider, written: list[dict[str, Any]]) -> tuple[Model, ...]:
+    """The provider's models with everything filled in that follows from elsewhere."""
+    return tuple(
+        replace(
+            model,
+            upstream=upstream(model),
+            max_output_tokens=model.max_output_tokens or model.context_length,
+            timeouts=replace(
+                provider.timeouts, **{name: getattr(model.timeouts, name) for name in table.get("timeouts", ())}
+            ),
+        )
+        for model, table in zip(provider.models, written, strict=True)
+    )
+
+
+def _resolved(ledger: LedgerUrl, base_dir: Path) -> LedgerUrl:
+    return ledger if ledger.path is None else replace(ledger, path=base_dir / ledger.path)
+
+
+def _unreadable(message: str) -> ConfigError:
+    return ConfigError((Problem(key="", expected=message),))

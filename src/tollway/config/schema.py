@@ -1,0 +1,163 @@
+"""The whole configuration as one Struct: every key of tollway.toml, how it is read, and its default.
+
+A field is annotated with the type of the finished value and with the reader that makes it from what was written. Must
+not know where that came from.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from tollway.config import names
+from tollway.config.places import Address, LedgerUrl, address, address_or_none, domain, ledger_url, url_text
+from tollway.config.prices import PRICE
+from tollway.config.read import Items, Made, Named, Never, OneOf, Spot, Switch, Table, Text, Whole
+from tollway.config.secret import Secret
+from tollway.config.units import duration, percent, size, usd, wait
+from tollway.domain.plan import Timeouts
+from tollway.domain.price import Price
+
+TOKENS_MAX = 1_000_000_000  # far above any context window; keeps every bound within 64 bits
+CALLS_MAX = 100_000  # one process can't have more sockets
+DEPTH_MAX = 500  # decoders fail at about 1,000 levels
+MESSAGES_MAX = 1_000_000
+
+_NO_UNIT = "; a bare number has no unit"
+_DURATION = Text(duration, "5s", why=_NO_UNIT)
+_WAIT = Text(wait, "5s", why=_NO_UNIT)
+_SIZE = Text(size, "20MB", why=_NO_UNIT)
+_USD = Text(usd, "5.00", why=" (USD), so that no rounding creeps in")
+_MODEL_NAME = Text(names.model_name, "openai/gpt-4o")
+_TOKENS = Whole(1, TOKENS_MAX)
+_ALLOWANCE = Whole(0, TOKENS_MAX)
+_DEFAULT = Timeouts()
+
+
+class Server(msgspec.Struct, frozen=True, kw_only=True):
+    """Sizes in bytes, times in seconds. `public_url` is never empty once loaded."""
+
+    listen: Annotated[Address, Text(address, "127.0.0.1:8080")] = Address("127.0.0.1", 8080)
+    public_url: Annotated[str, Text(url_text, "https://router.example.com")] = ""
+    insecure: Annotated[bool, Switch()] = False  # plain http or a loopback name on a public address
+    max_body: Annotated[int, _SIZE] = 20_000_000
+    max_messages: Annotated[int, Whole(1, MESSAGES_MAX)] = 10_000
+    max_depth: Annotated[int, Whole(1, DEPTH_MAX)] = 100
+    max_header: Annotated[int, _SIZE] = 16 * 1024  # all headers of a request together
+    max_answer: Annotated[int, _SIZE] = 64_000_000
+    max_calls: Annotated[int, Whole(1, CALLS_MAX)] = 2_000  # at once
+    keep_alive_comment: Annotated[float, _WAIT] = 15.0
+    slow_reader: Annotated[float, _WAIT] = 60.0
+    drain: Annotated[float, _DURATION] = 30.0
+
+
+class Auth(msgspec.Struct, frozen=True, kw_only=True):
+    """Accounts are stored ids. `domains` is never empty once loaded."""
+
+    domains: Annotated[
+        tuple[str, ...],
+        Items(Text(domain, "router.example.com"), least=1, expected='write an array such as ["router.example.com"]'),
+    ] = ()
+    chains: Annotated[
+        tuple[str, ...],
+        Items(Text(names.chain, "eip155:*"), least=1, expected='write an array such as ["eip155:*"]'),
+    ] = ("solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp", "eip155:*")
+    accounts: Annotated[
+        tuple[str, ...],
+        Items(Text(names.account_or_all, "*"), least=1, expected='write an array of accounts, or ["*"] for everybody'),
+    ] = ("*",)
+    deny: Annotated[
+        tuple[str, ...], Items(Text(names.account, "eip155:8453:0x..."), expected="write an array of accounts")
+    ] = ()
+    max_lifetime: Annotated[float, _WAIT] = 3_600.0
+    clock_skew: Annotated[float, _DURATION] = 60.0
+    nonces: Annotated[Literal["optional", "required"], OneOf("optional", "required")] = "optional"
+
+
+class Ledger(msgspec.Struct, frozen=True, kw_only=True):
+    """A relative path is relative to the configuration's folder; once loaded, the folder is part of it."""
+
+    url: Annotated[LedgerUrl, Text(ledger_url, "sqlite:///tollway.db")] = ledger_url("sqlite:///tollway.db")
+
+
+class Ops(msgspec.Struct, frozen=True, kw_only=True):
+    listen: Annotated[Address | None, Text(address_or_none, "127.0.0.1:9464")] = None
+
+
+class Billing(msgspec.Struct, frozen=True, kw_only=True):
+    """Markup in basis points, amounts in nano-USD."""
+
+    mode: Annotated[Literal["prepaid", "metered"], OneOf("prepaid", "metered")] = "prepaid"
+    markup: Annotated[int, Text(percent, "3%")] = 0
+    welcome_credit_usd: Annotated[int, _USD] = 0
+    welcome_credit_total_usd: Annotated[int, _USD] = 0  # the most that is ever given away
+
+
+class TimeoutsTable(msgspec.Struct, frozen=True, kw_only=True):
+    """How Timeouts are written."""
+
+    connect: Annotated[float, _WAIT] = _DEFAULT.connect
+    first_byte: Annotated[float, _WAIT] = _DEFAULT.first_byte
+    idle: Annotated[float, _WAIT] = _DEFAULT.idle
+    batch: Annotated[float, _WAIT] = _DEFAULT.batch
+    total: Annotated[float, _WAIT] = _DEFAULT.total
+
+
+def _timeouts(written: TimeoutsTable, at: Spot) -> Timeouts:
+    return Timeouts(**msgspec.structs.asdict(written))
+
+
+TIMEOUTS = Made(Table(TimeoutsTable), _timeouts)
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True):
+    """One model at one provider. Once loaded, `upstream` and `max_output_tokens` are filled in and `timeouts` are
+    complete: its own over its provider's."""
+
+    id: Annotated[str, _MODEL_NAME]
+    upstream: Annotated[str, _MODEL_NAME] = ""
+    aliases: Annotated[tuple[str, ...], Items(_MODEL_NAME)] = ()
+    price: Annotated[Price, PRICE]
+    sell: Annotated[Price | None, PRICE] = None
+    context_length: Annotated[int, _TOKENS]
+    max_output_tokens: Annotated[int, _TOKENS] = 0
+    reasoning: Annotated[bool, Switch()] = False
+    template_tokens: Annotated[int, _ALLOWANCE] = 256
+    message_tokens: Annotated[int, _ALLOWANCE] = 16
+    part_tokens: Annotated[dict[str, int], Named(names.feature_name, _ALLOWANCE)] = {}
+    timeouts: Annotated[Timeouts, TIMEOUTS] = _DEFAULT
+
+
+class Provider(msgspec.Struct, frozen=True, kw_only=True):
+    """`base_url` has no slash at its end; `headers` have lower-case names; `api_key` is found once loaded."""
+
+    id: Annotated[str, Text(names.provider_id, "openai")]
+    base_url: Annotated[str, Text(url_text, "https://api.openai.com/v1")]
+    api_key_env: Annotated[str | None, Text(names.variable_name, "OPENAI_API_KEY", secret=True)] = None
+    api_key_file: Annotated[str | None, Text(names.file_name, "/run/secrets/openai")] = None
+    api_key: Annotated[
+        Secret | None,
+        Never(
+            "a key must not stand in the configuration: name the variable that holds it in api_key_env, "
+            "or its file in api_key_file"
+        ),
+    ] = None
+    headers: Annotated[dict[str, str], Named(names.header_name, Text(names.header_value, "a value", secret=True))] = {}
+    dialect: Annotated[Literal["openai"], OneOf("openai")] = "openai"
+    timeouts: Annotated[Timeouts, TIMEOUTS] = _DEFAULT
+    models: Annotated[
+        tuple[Model, ...], Items(Table(Model), least=1, expected="write at least one [[providers.models]]")
+    ]
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    server: Annotated[Server, Table(Server)] = Server()
+    auth: Annotated[Auth, Table(Auth)] = Auth()
+    ledger: Annotated[Ledger, Table(Ledger)] = Ledger()
+    ops: Annotated[Ops, Table(Ops)] = Ops()
+    billing: Annotated[Billing, Table(Billing)] = Billing()
+    providers: Annotated[
+        tuple[Provider, ...], Items(Table(Provider), least=1, expected="write at least one [[providers]]")
+    ] = ()
+
+
+CONFIG = Table(Config)
