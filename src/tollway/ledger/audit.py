@@ -1,0 +1,199 @@
+"""Proves the books from their rows: replays every transfer and compares what comes out with what is written.
+
+Reads one consistent state of the file, so that it works while a router runs. Knows no rule that isn't the book's.
+"""
+
+import sqlite3
+from pathlib import Path
+
+import msgspec
+
+from tollway.domain.errors import LedgerUnusable
+from tollway.ledger.batch import read_transfer
+from tollway.ledger.book import TABLE, State, state_after
+from tollway.ledger.database import account_of, check_schema, connect_read_only
+from tollway.ledger.queries import QUERIES
+from tollway.ledger.transfer import Account, Transfer, enter, is_wallet, legs_of
+
+DIFFERENCES_SHOWN_MAX = 100  # all are counted; the first ones tell enough
+
+
+class AuditReport(msgspec.Struct, kw_only=True):
+    """What was read, and every difference found. Amounts in nano-USD."""
+
+    accounts: int = 0
+    transfers: int = 0
+    credits: int = 0
+    holds: int = 0
+    posts: int = 0
+    voids: int = 0
+    expired: int = 0
+    pending: int = 0  # holds without an end: of the running router, or to be expired at the next start
+    unsettled: int = 0  # holds that expired and were never posted: their calls were given away
+    late_posts: int = 0
+    credited_total: int = 0
+    charged_total: int = 0
+    cost_total: int = 0
+    loss_total: int = 0
+    difference_count: int = 0
+    differences: list[str] = []
+
+    @property
+    def clean(self) -> bool:
+        return self.difference_count == 0
+
+
+def audit(path: Path) -> AuditReport:
+    """Raises LedgerUnusable when there are no books at `path`, or the file can't be read."""
+    connection = connect_read_only(path)
+    try:
+        if not check_schema(connection):
+            raise LedgerUnusable(f"The ledger at {path} is empty: nothing has been booked yet.")
+        connection.execute(QUERIES["begin_read"])
+        return _Replay(connection).run()
+    except sqlite3.Error as error:
+        raise LedgerUnusable(f"The ledger at {path} can't be read ({error}): restore it from a backup.") from error
+    finally:
+        connection.close()
+
+
+class _Replay:
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._report = AuditReport()
+        self._accounts: dict[str, Account] = {}
+        self._open: dict[str, Transfer] = {}  # holds that are pending or expired
+        self._expired: set[str] = set()
+        self._epochs: dict[str, int] = {}
+        self._metered: set[str] = set()  # wallets that had an unlimited hold: only they may be below zero
+        self._last_seq = 0
+
+    def run(self) -> AuditReport:
+        report = self._report
+        (newest_epoch,) = self._connection.execute(QUERIES["newest_epoch"]).fetchone()
+        for row in self._connection.execute(QUERIES["all_transfers"]):
+            if row[4] is None:
+                self._differ(f"transfer {row[0]}: its account does not exist")
+                continue
+            self._enter(read_transfer(row), epoch=row[18], has_call=bool(row[19]))
+        for own, hold in self._open.items():
+            if own in self._expired:
+                report.unsettled += 1
+                continue
+            report.pending += 1
+            if self._epochs[own] != newest_epoch:
+                self._differ(f"hold {own} (seq {hold.seq}): pending, but the process that owned it is gone")
+        self._compare_accounts()
+        return report
+
+    def _enter(self, transfer: Transfer, *, epoch: int | None, has_call: bool) -> None:
+        self._count(transfer)
+        where = f"{transfer.kind} {transfer.id} (seq {transfer.seq})"
+        for fault in self._faults(transfer, has_call):
+            self._differ(f"{where}: {fault}")
+        if transfer.kind == "hold":
+            self._open[transfer.id] = transfer
+            self._epochs[transfer.id] = epoch or 0
+            if transfer.unlimited:
+                self._metered.add(transfer.account)
+        elif transfer.kind == "expire":
+            self._expired.add(transfer.id)
+        else:
+            self._open.pop(transfer.id, None)
+            self._expired.discard(transfer.id)
+        try:
+            enter(transfer, legs_of(transfer, self._account))
+        except AssertionError as error:
+            self._differ(f"{where}: {error}")
+        self._last_seq = transfer.seq
+
+    def _faults(self, transfer: Transfer, has_call: bool) -> list[str]:
+        """What is wrong with a transfer, seen from those before it."""
+        faults = []
+        hold = self._open.get(transfer.id)
+        state: State = "absent" if hold is None else "expired" if transfer.id in self._expired else "pending"
+        if TABLE[state][transfer.kind] != state_after(transfer.kind):
+            faults.append(f"not allowed when the id is {state}")
+        if transfer.previous != self._account(transfer.account).last_seq:
+            faults.append("does not follow the account's transfer before it")
+        if not is_wallet(transfer.account):
+            faults.append(f"{transfer.account} is not a wallet")
+        if transfer.kind in ("post", "void") and not has_call:
+            faults.append("has no record of its call")
+        if hold is not None and transfer.kind != "hold":
+            faults.extend(_end_faults(transfer, hold, late=state == "expired"))
+        if transfer.available < 0 and transfer.account not in self._metered and not transfer.unlimited:
+            faults.append("takes a prepaid balance below zero")
+        return faults
+
+    def _count(self, transfer: Transfer) -> None:
+        report = self._report
+        report.transfers += 1
+        if transfer.kind == "credit":
+            report.credits += 1
+            report.credited_total += transfer.amount
+        elif transfer.kind == "hold":
+            report.holds += 1
+        elif transfer.kind == "void":
+            report.voids += 1
+        elif transfer.kind == "expire":
+            report.expired += 1
+        else:
+            report.posts += 1
+            report.late_posts += transfer.late
+            report.charged_total += transfer.amount
+            report.cost_total += transfer.cost
+            report.loss_total += max(0, transfer.cost - transfer.amount)
+
+    def _compare_accounts(self) -> None:
+        pending_sum = posted_sum = 0
+        for row in self._connection.execute(QUERIES["all_accounts"]):
+            written = account_of(row)
+            self._report.accounts += 1
+            pending_sum += written.debits_pending - written.credits_pending
+            posted_sum += written.debits_posted - written.credits_posted
+            replayed = self._accounts.pop(written.id, Account(id=written.id))
+            if replayed.balance() != written.balance():
+                self._differ(f"account {written.id}: has {_show(written)}, its transfers say {_show(replayed)}")
+            if is_wallet(written.id) and replayed.last_seq != written.last_seq:
+                self._differ(
+                    f"account {written.id}: ends at seq {written.last_seq}, its transfers at {replayed.last_seq}"
+                )
+        for missing in self._accounts:
+            self._differ(f"account {missing}: has transfers but no row")
+        if pending_sum or posted_sum:
+            self._differ(f"sum over all accounts: {pending_sum} pending, {posted_sum} posted; both must be 0")
+
+    def _account(self, id: str) -> Account:
+        account = self._accounts.get(id)
+        if account is None:
+            account = self._accounts[id] = Account(id=id)
+        return account
+
+    def _differ(self, difference: str) -> None:
+        self._report.difference_count += 1
+        if len(self._report.differences) < DIFFERENCES_SHOWN_MAX:
+            self._report.differences.append(difference)
+
+
+def _end_faults(transfer: Transfer, hold: Transfer, *, late: bool) -> list[str]:
+    """What is wrong with a post, void or expiry of `hold`."""
+    faults = []
+    if transfer.account != hold.account:
+        faults.append("is of another account than its hold")
+    if transfer.held != (0 if late else hold.amount):
+        faults.append(f"gives {transfer.held} back, where {0 if late else hold.amount} was held")
+    if transfer.kind == "post":
+        over = max(0, transfer.amount - hold.amount)
+        if transfer.amount > transfer.price or (transfer.over_max is not None and over > transfer.over_max):
+            faults.append(f"charges {transfer.amount}, more than price, hold and what was allowed over it")
+        if transfer.late != late:
+            faults.append("is booked late" if transfer.late else "is not booked late")
+    return faults
+
+
+def _show(account: Account) -> str:
+    return (
+        f"{account.debits_pending}/{account.debits_posted} debits and "
+        f"{account.credits_pending}/{account.credits_posted} credits (pending/posted)"
+    )

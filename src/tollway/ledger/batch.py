@@ -1,0 +1,179 @@
+"""What one commit writes: rows gathered on the event loop, handed whole to the writer.
+
+Knows the shape of rows, but neither SQL nor the rules by which rows come about.
+"""
+
+import asyncio
+from typing import Any
+
+from tollway.domain.commands import BurnNonce, Revoke
+from tollway.ledger.book import KINDS, Decision
+from tollway.ledger.books import Books
+from tollway.ledger.transfer import Account, Transfer
+from tollway.wire import json
+
+RESPONSE_ID_CHARS_MAX = 200  # of a provider's response id, as it is kept and looked for
+
+Row = tuple[Any, ...]
+_TRANSFER_QUERIES = frozenset(f"insert_{kind}" for kind in KINDS)
+
+
+class Batch:
+    """Rows by the query that writes them, the accounts they touch, and who waits for them."""
+
+    __slots__ = (
+        "commands",
+        "counters",
+        "forget_nonces_ms",
+        "forget_revocations_ms",
+        "number",
+        "rows",
+        "state",
+        "touched",
+        "waiters",
+    )
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.commands = 0
+        self.rows: dict[str, list[Row]] = {}
+        self.touched: dict[int, Account] = {}
+        self.counters: list[Row] = []  # the counters of what was touched, when sealed
+        self.state: Row = ()
+        self.forget_nonces_ms: int | None = None  # nonces that expired up to then may go
+        self.forget_revocations_ms = 0
+        self.waiters: list[asyncio.Future[None]] = []
+
+    def add(self, decision: Decision, record: bytes | None, epoch: int) -> None:
+        """Write what was decided; `record` is the decision's, encoded."""
+        self.commands += 1
+        transfer = decision.transfer
+        if transfer is not None:
+            for debit, credit, _, _ in decision.legs:
+                self.touched[debit.no] = debit
+                self.touched[credit.no] = credit
+            query, row = _row(transfer, decision, epoch)
+            self._append(query, row)
+            if record is not None and decision.record is not None:
+                response_id = (decision.record.response_id or "")[:RESPONSE_ID_CHARS_MAX] or None
+                self._append("insert_call", (transfer.seq, response_id, record))
+        elif isinstance(note := decision.note, BurnNonce):
+            self._append("insert_nonce", (note.account, note.nonce, note.expires_ms))
+        elif isinstance(note, Revoke):
+            self._append("insert_revocation", (note.message_hash, note.account, note.expires_ms))
+
+    def add_secret(self, name: str, value: bytes) -> None:
+        self.commands += 1
+        self._append("insert_secret", (name, value))
+
+    def seal(self, number: int, books: Books) -> None:
+        """Fix what memory says now: the counters as they will be when this batch is committed."""
+        self.number = number
+        pending_sum = posted_sum = 0
+        for account in self.touched.values():
+            pending = account.debits_pending - account.credits_pending
+            posted = account.debits_posted - account.credits_posted
+            if account.stored is None:
+                self._append("insert_account", (account.no, account.id))
+                account.stored = (0, 0)
+            pending_sum += pending - account.stored[0]
+            posted_sum += posted - account.stored[1]
+            account.stored = (pending, posted)
+            self.counters.append(
+                (
+                    account.debits_pending,
+                    account.debits_posted,
+                    account.credits_pending,
+                    account.credits_posted,
+                    account.last_seq,
+                    account.no,
+                )
+            )
+        assert pending_sum == 0 == posted_sum, "a batch must leave the sum over all accounts at zero"
+        oldest = next(iter(books.pending.values()), None)
+        self.state = (
+            number,
+            books.next_seq,
+            books.next_account_no,
+            oldest[0].seq if oldest is not None else books.next_seq,
+            books.newest_ms,
+            books.forgotten_ms,
+        )
+
+    def subjects(self) -> set[object]:
+        """What this batch is about: ids, (account, nonce) pairs, message hashes."""
+        found: set[object] = set()
+        for query, rows in self.rows.items():
+            if query == "insert_nonce":
+                found.update((account, nonce) for account, nonce, _ in rows)
+            elif query == "insert_revocation":
+                found.update(row[0] for row in rows)
+            elif query in _TRANSFER_QUERIES:
+                found.update(row[1] for row in rows)
+        return found
+
+    def _append(self, query: str, row: Row) -> None:
+        rows = self.rows.get(query)
+        if rows is None:
+            rows = self.rows[query] = []
+        rows.append(row)
+
+
+def _row(transfer: Transfer, decision: Decision, epoch: int) -> tuple[str, Row]:
+    """The query that writes a transfer, and its row. Every transfer's wallet has its number by now."""
+    debit, credit, _, _ = decision.legs[0]
+    kind = transfer.kind
+    wallet = credit if kind == "credit" else debit
+    common = (
+        transfer.seq,
+        transfer.id,
+        transfer.at_ms,
+        wallet.no,
+        transfer.previous,
+        transfer.amount,
+        transfer.available,
+    )
+    if kind == "hold":
+        bounds = json.encode(transfer.bounds).decode()
+        return "insert_hold", (*common, epoch, bounds, transfer.unlimited, transfer.model)
+    if kind == "post":
+        provider = decision.legs[1][1]
+        return "insert_post", (
+            *common,
+            provider.no,
+            transfer.model,
+            transfer.held,
+            transfer.price,
+            transfer.cost,
+            transfer.over_max,
+            transfer.late,
+        )
+    if kind == "credit":
+        return "insert_credit", (*common, debit.no, transfer.ref)
+    return f"insert_{kind}", (*common, transfer.model, transfer.held)
+
+
+def read_transfer(row: Row) -> Transfer:
+    """A transfer from the columns that the queries `chain`, `statement`, `pending_holds`, `all_transfers` select."""
+    seq, own_id, kind, at_ms, account, previous, amount, available, counterparty, bounds, unlimited, model = row[:12]
+    held, price, cost, over_max, late, ref = row[12:18]
+    return Transfer(
+        seq=seq,
+        id=own_id,
+        kind=kind,
+        at_ms=at_ms,
+        account=account,
+        previous=previous,
+        amount=amount,
+        available=available,
+        counterparty=counterparty or "",
+        bounds=tuple(json.decode(bounds)) if bounds else (),
+        unlimited=bool(unlimited),
+        model=model or "",
+        held=held or 0,
+        price=price or 0,
+        cost=cost or 0,
+        over_max=over_max,
+        late=bool(late),
+        ref=ref or "",
+    )

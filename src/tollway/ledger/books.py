@@ -1,0 +1,142 @@
+"""The part of the books that is in memory: accounts, recent chains, nonces, revocations. What a store decides from.
+
+Knows nothing of disks: a store with one loads what `must_look_up` and `accounts` say is missing before it carries a
+command out.
+"""
+
+import hashlib
+from collections import deque
+
+from tollway.domain.commands import BurnNonce, Command, Revoke
+from tollway.domain.ids import id_time_ms
+from tollway.ledger.book import Decision, Expire, decide
+from tollway.ledger.transfer import Account, Transfer, enter
+
+# A revocation is kept for a day beyond its message's expiry, so that a clock set back can't bring the message to life.
+REVOCATION_GRACE_MS = 24 * 3600 * 1000
+
+
+class Books:
+    """Carries commands out in memory. Chains that ended are kept in two generations, the older dropped on `rotate`."""
+
+    def __init__(self, *, complete: bool, watermark_ms: int = 0, forgotten_ms: int = 0) -> None:
+        """`complete`: an account that isn't in memory doesn't exist. Else it has to be loaded before it is used."""
+        self._complete = complete
+        self.accounts: dict[str, Account] = {}
+        self.pending: dict[str, tuple[Transfer, ...]] = {}  # holds without an end, oldest first
+        self._ended: dict[str, tuple[Transfer, ...]] = {}
+        self._ended_before: dict[str, tuple[Transfer, ...]] = {}
+        self.revocations: dict[str, int] = {}  # message hash -> expires_ms
+        self._nonces: set[bytes] = set()
+        self._nonces_by_age: deque[tuple[int, bytes]] = deque()
+        self.forgotten_ms = forgotten_ms
+        self.next_seq = 1
+        self.next_account_no = 1
+        # An id made later than the watermark that isn't in memory isn't in the store either.
+        self.watermark_ms = watermark_ms
+        self.newest_ms = watermark_ms  # greatest time of any id seen
+        self._newest_before_ms = watermark_ms
+
+    # --- the view that the book decides from
+
+    def account(self, id: str) -> Account:
+        account = self.accounts.get(id)
+        if account is None:
+            assert self._complete, f"account {id} was not loaded"
+            account = self.accounts[id] = Account(id=id)
+        return account
+
+    def chain(self, id: str) -> tuple[Transfer, ...]:
+        return self.pending.get(id) or self._ended.get(id) or self._ended_before.get(id) or ()
+
+    def nonce_used(self, account: str, nonce: str) -> bool:
+        return _digest(account, nonce) in self._nonces
+
+    # --- what a store does with it
+
+    def must_look_up(self, id: str) -> bool:
+        """Whether only the store can tell what the books say of `id`."""
+        if id in self.pending or id in self._ended or id in self._ended_before:
+            return False
+        made_ms = id_time_ms(id)
+        if made_ms is None or made_ms <= self.watermark_ms:
+            return True
+        if made_ms > self.newest_ms:
+            self.newest_ms = made_ms
+        return False
+
+    def remember(self, id: str, chain: tuple[Transfer, ...]) -> None:
+        """Note what the store says of `id`; an empty chain says that it has never been used."""
+        if chain and chain[-1].kind == "hold":
+            self.pending[id] = chain
+        else:
+            self._ended[id] = chain
+
+    def decide(self, command: Command | Expire, at_ms: int) -> Decision:
+        return decide(command, self, self.next_seq, at_ms)
+
+    def enter(self, decision: Decision) -> None:
+        """Make the latest decision so. Nothing may have been entered since it was made."""
+        transfer = decision.transfer
+        if transfer is not None:
+            self.next_seq += 1
+            enter(transfer, decision.legs)
+            for debit, credit, _, _ in decision.legs:
+                if not debit.no:
+                    self._number(debit)
+                if not credit.no:
+                    self._number(credit)
+            self._extend(transfer)
+        elif decision.note is not None:
+            self.note(decision.note)
+
+    def note(self, note: BurnNonce | Revoke) -> None:
+        if isinstance(note, BurnNonce):
+            self.burn(note.account, note.nonce, note.expires_ms)
+        else:
+            known_ms = self.revocations.get(note.message_hash, 0)
+            self.revocations[note.message_hash] = max(known_ms, note.expires_ms)
+
+    def burn(self, account: str, nonce: str, expires_ms: int) -> None:
+        digest = _digest(account, nonce)
+        self._nonces.add(digest)
+        self._nonces_by_age.append((expires_ms, digest))
+
+    def forget(self, now_ms: int) -> None:
+        """Drop nonces that expired and revocations that did long ago. A nonce as old as what was dropped is refused
+        from here on, burned or not: a clock set back can't make it usable twice."""
+        self.forgotten_ms = max(self.forgotten_ms, now_ms)
+        by_age = self._nonces_by_age
+        while by_age and by_age[0][0] <= self.forgotten_ms:
+            self._nonces.discard(by_age.popleft()[1])
+        kept_from_ms = now_ms - REVOCATION_GRACE_MS
+        for message_hash in [key for key, expires_ms in self.revocations.items() if expires_ms <= kept_from_ms]:
+            del self.revocations[message_hash]
+
+    @property
+    def ended_count(self) -> int:
+        """Chains in the younger generation."""
+        return len(self._ended)
+
+    def rotate(self) -> None:
+        """Drop the older generation. Only for a store that has committed all of it."""
+        self.watermark_ms = max(self.watermark_ms, self._newest_before_ms)
+        self._ended_before = self._ended
+        self._newest_before_ms = self.newest_ms
+        self._ended = {}
+
+    def _number(self, account: Account) -> None:
+        account.no = self.next_account_no
+        self.next_account_no += 1
+
+    def _extend(self, transfer: Transfer) -> None:
+        if transfer.kind == "hold":
+            self.pending[transfer.id] = (transfer,)
+        else:
+            before = self.pending.pop(transfer.id, None)
+            self._ended[transfer.id] = (*(before or self.chain(transfer.id)), transfer)
+
+
+def _digest(account: str, nonce: str) -> bytes:
+    """16 bytes instead of two strings: at a thousand burns a second there are hundreds of thousands of them."""
+    return hashlib.blake2b(f"{account}\n{nonce}".encode(), digest_size=16).digest()

@@ -1,0 +1,178 @@
+"""The database file: opening it, its schema, and what a process reads at its start. Blocking; runs in threads.
+
+Knows nothing of batches, of who waits, or of the rules of the books.
+"""
+
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from tollway.domain.errors import LedgerUnusable
+from tollway.ledger.batch import read_transfer
+from tollway.ledger.queries import QUERIES, migrations
+from tollway.ledger.transfer import LOSS, REVENUE, Account, Transfer
+
+SQLITE_VERSION_MIN = (3, 24, 0)  # upserts
+
+Connect = Callable[[Path], sqlite3.Connection]
+
+
+class State(msgspec.Struct, frozen=True):
+    """The one row of table `state`."""
+
+    batch: int
+    next_seq: int
+    next_account_no: int
+    pending_from: int
+    newest_ms: int
+    forgotten_ms: int
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """What the books are rebuilt from in memory, apart from what is loaded when it is needed."""
+
+    epoch: int
+    state: State
+    pending: tuple[Transfer, ...]
+    accounts: tuple[Account, ...]  # those of the pending holds, and the router's own
+    nonces: tuple[tuple[str, str, int], ...]
+    revocations: dict[str, int]
+    secrets: dict[str, bytes]
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection that writes. Every commit is on disk before it returns (WAL, synchronous=FULL)."""
+    if sqlite3.sqlite_version_info < SQLITE_VERSION_MIN:
+        raise LedgerUnusable(f"SQLite {sqlite3.sqlite_version} is too old: use a Python with SQLite 3.24 or later.")
+    # The file holds keys: nobody but its owner may read it. SQLite gives its side files the same mode.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection.execute(QUERIES["wait_for_locks"])
+    connection.execute(QUERIES["use_wal"])
+    connection.execute(QUERIES["sync_every_commit"])
+    return connection
+
+
+def connect_read_only(path: Path) -> sqlite3.Connection:
+    """A connection that can't write, and sees what is committed. Raises LedgerUnusable when there are no books yet."""
+    if not path.exists():
+        raise LedgerUnusable(f"There is no ledger at {path}: credit an account or start the router first.")
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
+    )
+    connection.execute(QUERIES["wait_for_locks"])
+    return connection
+
+
+def migrate(connection: sqlite3.Connection, now_ms: int) -> None:
+    """Bring the schema up to date, a version a transaction. Raises LedgerUnusable, see `check_schema`."""
+    known = check_schema(connection)
+    for version, script in migrations().items():
+        if version <= known:
+            continue
+        connection.execute(QUERIES["begin"])
+        try:
+            if version == 1:
+                connection.execute(QUERIES["create_schema_version"])
+            for statement in _statements(script):
+                connection.execute(statement)
+            connection.execute(QUERIES["insert_schema_version"], (version, now_ms))
+            connection.commit()
+        except BaseException:
+            connection.rollback()
+            raise
+
+
+def check_schema(connection: sqlite3.Connection) -> int:
+    """The schema's version, 0 for an empty file. Raises LedgerUnusable for a file that isn't a ledger, or is newer."""
+    try:
+        (tables,) = connection.execute(QUERIES["count_tables"]).fetchone()
+        (ours,) = connection.execute(QUERIES["has_schema_version"]).fetchone()
+    except sqlite3.DatabaseError as error:
+        raise LedgerUnusable(f"The ledger's file can't be read ({error}): restore it from a backup.") from error
+    if not ours:
+        if tables:
+            raise LedgerUnusable("The file is a database, but not a tollway ledger: name another file.")
+        return 0
+    version: int = connection.execute(QUERIES["schema_version"]).fetchone()[0] or 0
+    newest = max(migrations())
+    if version > newest:
+        raise LedgerUnusable(
+            f"The ledger has schema version {version}, this tollway knows up to {newest}: use the tollway that wrote "
+            "it, or a later one."
+        )
+    return version
+
+
+def begin_epoch(connection: sqlite3.Connection, now_ms: int) -> None:
+    """Note that a process has opened the books: holds of earlier ones have lost their owner."""
+    connection.execute(QUERIES["insert_epoch"], (now_ms,))
+
+
+def read_state(connection: sqlite3.Connection) -> State:
+    return State(*connection.execute(QUERIES["state"]).fetchone())
+
+
+def read_snapshot(connection: sqlite3.Connection) -> Snapshot:
+    """Raises LedgerUnusable when the sum over all accounts isn't zero."""
+    check_sums(connection)
+    state = read_state(connection)
+    pending = tuple(
+        read_transfer(row) for row in connection.execute(QUERIES["pending_holds"], (state.pending_from,)).fetchall()
+    )
+    wanted = dict.fromkeys((REVENUE, LOSS, *(hold.account for hold in pending)))
+    (epoch,) = connection.execute(QUERIES["newest_epoch"]).fetchone()
+    return Snapshot(
+        epoch=epoch,
+        state=state,
+        pending=pending,
+        accounts=tuple(read_account(connection, account) for account in wanted),
+        nonces=tuple(connection.execute(QUERIES["nonces"], (state.forgotten_ms,)).fetchall()),
+        revocations=dict(connection.execute(QUERIES["revocations"]).fetchall()),
+        secrets=dict(connection.execute(QUERIES["secrets"]).fetchall()),
+    )
+
+
+def check_sums(connection: sqlite3.Connection) -> None:
+    pending_usd, pending_rest, posted_usd, posted_rest = connection.execute(QUERIES["sums"]).fetchone()
+    pending = pending_usd * 10**9 + pending_rest
+    posted = posted_usd * 10**9 + posted_rest
+    if pending or posted:
+        raise LedgerUnusable(
+            f"The books don't balance (debits less credits: {pending} pending, {posted} posted, nano-USD): run "
+            "`tollway ledger audit` and restore the file from a backup."
+        )
+
+
+def read_account(connection: sqlite3.Connection, id: str) -> Account:
+    """The account; one without a number when the books don't know it."""
+    row = connection.execute(QUERIES["account"], (id,)).fetchone()
+    return account_of((id, *row)) if row is not None else Account(id=id)
+
+
+def account_of(row: tuple[str, int, int, int, int, int, int]) -> Account:
+    own_id, no, debits_pending, debits_posted, credits_pending, credits_posted, last_seq = row
+    return Account(
+        id=own_id,
+        no=no,
+        debits_pending=debits_pending,
+        debits_posted=debits_posted,
+        credits_pending=credits_pending,
+        credits_posted=credits_posted,
+        last_seq=last_seq,
+        stored=(debits_pending - credits_pending, debits_posted - credits_posted),
+    )
+
+
+def _statements(script: str) -> list[str]:
+    """The statements of a script, one by one, so that they share a transaction."""
+    found, text = [], ""
+    for line in script.splitlines(keepends=True):
+        text += line
+        if sqlite3.complete_statement(text):
+            found.append(text)
+            text = ""
+    return found

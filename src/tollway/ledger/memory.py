@@ -1,0 +1,85 @@
+"""A ledger in memory: the same book without a disk, for tests and for embedding. Nothing outlives the process."""
+
+import os
+from collections.abc import Sequence
+
+from tollway.domain.clock import Clock
+from tollway.domain.commands import Balance, Command, Result, Statement
+from tollway.domain.errors import LedgerUnavailable
+from tollway.domain.record import CallRecord
+from tollway.ledger.book import Expire
+from tollway.ledger.books import Books
+from tollway.ledger.statement import check_limit, decode_cursor, statement_of
+from tollway.ledger.transfer import Transfer
+
+
+class MemoryLedger:
+    """Implements domain.seams.Ledger. Keeps every transfer and every record."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._books = Books(complete=True)
+        self._transfers: list[Transfer] = []  # by seq, from 1
+        self._records: dict[tuple[str, str], CallRecord] = {}  # (account, call id)
+        self._by_response: dict[tuple[str, str], CallRecord] = {}  # (account, the provider's response id)
+        self._secrets: dict[str, bytes] = {}
+        self._closed = False
+
+    async def apply(self, commands: Sequence[Command]) -> list[Result]:
+        if self._closed:
+            raise LedgerUnavailable("The ledger is closed.")
+        at_ms = self._clock.now_ms()
+        results: list[Result] = []
+        for command in commands:
+            result = self._carry_out(command, at_ms)
+            assert result is not None, "a command is always answered"
+            results.append(result)
+        return results
+
+    def new_epoch(self) -> None:
+        """What a restart does to the books: holds that are pending expire."""
+        at_ms = self._clock.now_ms()
+        for hold in tuple(self._books.pending):
+            self._carry_out(Expire(id=hold), at_ms)
+
+    async def balance(self, account: str) -> Balance | None:
+        known = self._books.accounts.get(account)
+        return known.balance() if known is not None and known.no else None
+
+    async def statement(self, account: str, *, limit: int, cursor: str | None = None) -> Statement:
+        check_limit(limit)
+        known = self._books.accounts.get(account)
+        seq = known.last_seq if known is not None else 0
+        if cursor is not None:
+            seq = decode_cursor(cursor)
+            if seq > len(self._transfers) or self._transfers[seq - 1].account != account:
+                raise ValueError("cursor: not one of this account's statement")
+        page: list[Transfer] = []
+        while seq and len(page) < limit:
+            page.append(self._transfers[seq - 1])
+            seq = page[-1].previous
+        return statement_of(page, limit)
+
+    async def call(self, account: str, id: str) -> CallRecord | None:
+        return self._records.get((account, id)) or self._by_response.get((account, id))
+
+    def revoked(self, message_hash: str) -> bool:
+        return message_hash in self._books.revocations
+
+    async def secret(self, name: str) -> bytes:
+        return self._secrets.setdefault(name, os.urandom(32))
+
+    async def aclose(self) -> None:
+        self._closed = True
+
+    def _carry_out(self, command: Command | Expire, at_ms: int) -> Result | None:
+        decision = self._books.decide(command, at_ms)
+        self._books.enter(decision)
+        transfer, record = decision.transfer, decision.record
+        if transfer is not None:
+            self._transfers.append(transfer)
+        if record is not None:
+            self._records[record.account, record.id] = record
+            if record.response_id is not None:
+                self._by_response[record.account, record.response_id] = record
+        return decision.result

@@ -1,0 +1,85 @@
+-- The books. Amounts are nano-USD, times Unix milliseconds, all 64-bit integers. No row of transfers ever changes.
+
+CREATE TABLE accounts (
+    no INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    debits_pending INTEGER NOT NULL CHECK (debits_pending >= 0),
+    debits_posted INTEGER NOT NULL CHECK (debits_posted >= 0),
+    credits_pending INTEGER NOT NULL CHECK (credits_pending >= 0),
+    credits_posted INTEGER NOT NULL CHECK (credits_posted >= 0),
+    last_seq INTEGER NOT NULL  -- its newest transfer: where a statement begins
+);
+
+-- An index on (account, seq) would cost a page of the log for every row of every busy account. Instead each transfer
+-- names the account's one before it, and a statement walks back from accounts.last_seq.
+CREATE TABLE transfers (
+    seq INTEGER PRIMARY KEY,
+    id TEXT NOT NULL,
+    kind TEXT NOT NULL,  -- credit, hold, post, void, expire
+    at_ms INTEGER NOT NULL,
+    account INTEGER NOT NULL,  -- accounts.no
+    previous INTEGER NOT NULL,  -- transfers.seq, 0 for the account's first
+    amount INTEGER NOT NULL CHECK (amount >= 0),  -- credited, held, charged, or given back
+    available INTEGER NOT NULL,  -- free balance of the account after it
+    counterparty INTEGER,  -- accounts.no; credit: the source; post: the provider
+    epoch INTEGER,  -- hold: epochs.no of the process that owns it
+    bounds TEXT,  -- hold: what was asked for, a JSON array
+    unlimited INTEGER,  -- hold
+    model TEXT,  -- hold, post, void, expire
+    held INTEGER,  -- post, void, expire: what the hold still reserved
+    price INTEGER,  -- post: asked of the wallet
+    cost INTEGER,  -- post: owed to the provider
+    over_max INTEGER,  -- post: the most that may be charged over the hold
+    late INTEGER,  -- post: the hold had expired
+    ref TEXT  -- credit
+);
+
+CREATE UNIQUE INDEX transfers_by_id ON transfers (id, kind);
+
+-- The record of a call, as JSON, beside its post or void: same seq.
+CREATE TABLE calls (
+    seq INTEGER PRIMARY KEY,
+    response_id TEXT,
+    record BLOB NOT NULL
+);
+
+CREATE TABLE nonces (
+    account TEXT NOT NULL,
+    nonce TEXT NOT NULL,
+    expires_ms INTEGER NOT NULL,
+    UNIQUE (account, nonce)
+);
+
+CREATE TABLE revocations (
+    message_hash TEXT PRIMARY KEY,
+    account TEXT NOT NULL,
+    expires_ms INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE secrets (
+    name TEXT PRIMARY KEY,
+    value BLOB NOT NULL
+) WITHOUT ROWID;
+
+-- One row for each time a process opened the books for writing.
+CREATE TABLE epochs (
+    no INTEGER PRIMARY KEY,
+    opened_ms INTEGER NOT NULL
+);
+
+-- What has to be known before the rest is read; rewritten by every batch.
+CREATE TABLE state (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    batch INTEGER NOT NULL,  -- the last batch that was committed
+    next_seq INTEGER NOT NULL,
+    next_account_no INTEGER NOT NULL,
+    pending_from INTEGER NOT NULL,  -- no hold before this seq is without an end
+    newest_ms INTEGER NOT NULL,  -- greatest time of any id
+    forgotten_ms INTEGER NOT NULL  -- nonces that expired up to then may be gone
+);
+
+INSERT INTO state (one, batch, next_seq, next_account_no, pending_from, newest_ms, forgotten_ms)
+VALUES (1, 0, 1, 1, 1, 0, 0);
+
+-- Filled and emptied after a failed commit, to learn whether there is room again.
+CREATE TABLE probes (filling BLOB NOT NULL);

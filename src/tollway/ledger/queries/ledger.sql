@@ -1,0 +1,201 @@
+-- name: begin
+BEGIN IMMEDIATE
+
+-- name: begin_read
+BEGIN
+
+-- name: use_wal
+PRAGMA journal_mode = WAL
+
+-- name: sync_every_commit
+PRAGMA synchronous = FULL
+
+-- name: wait_for_locks
+PRAGMA busy_timeout = 5000
+
+-- name: checkpoint
+PRAGMA wal_checkpoint(TRUNCATE)
+
+-- name: count_tables
+SELECT count(*) FROM sqlite_master WHERE type = 'table'
+
+-- name: has_schema_version
+SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'schema_version'
+
+-- name: create_schema_version
+CREATE TABLE schema_version (version INTEGER PRIMARY KEY, applied_ms INTEGER NOT NULL)
+
+-- name: schema_version
+SELECT max(version) FROM schema_version
+
+-- name: insert_schema_version
+INSERT INTO schema_version (version, applied_ms) VALUES (?, ?)
+
+-- name: state
+SELECT batch, next_seq, next_account_no, pending_from, newest_ms, forgotten_ms FROM state
+
+-- name: update_state
+UPDATE state SET batch = ?, next_seq = ?, next_account_no = ?, pending_from = ?, newest_ms = ?, forgotten_ms = ?
+
+-- name: insert_epoch
+INSERT INTO epochs (opened_ms) VALUES (?)
+
+-- name: newest_epoch
+SELECT coalesce(max(no), 0) FROM epochs
+
+-- name: insert_account
+INSERT INTO accounts (no, id, debits_pending, debits_posted, credits_pending, credits_posted, last_seq)
+VALUES (?, ?, 0, 0, 0, 0, 0)
+
+-- name: update_account
+UPDATE accounts
+SET debits_pending = ?, debits_posted = ?, credits_pending = ?, credits_posted = ?, last_seq = ?
+WHERE no = ?
+
+-- name: account
+SELECT no, debits_pending, debits_posted, credits_pending, credits_posted, last_seq FROM accounts WHERE id = ?
+
+-- name: all_accounts
+SELECT id, no, debits_pending, debits_posted, credits_pending, credits_posted, last_seq FROM accounts
+
+-- name: sums
+-- Nano-USD in two parts, whole USD and the rest, so that no sum of many accounts leaves 64 bits.
+SELECT
+    coalesce(sum((debits_pending - credits_pending) / 1000000000), 0),
+    coalesce(sum((debits_pending - credits_pending) % 1000000000), 0),
+    coalesce(sum((debits_posted - credits_posted) / 1000000000), 0),
+    coalesce(sum((debits_posted - credits_posted) % 1000000000), 0)
+FROM accounts
+
+-- name: insert_credit
+INSERT INTO transfers (seq, id, kind, at_ms, account, previous, amount, available, counterparty, ref)
+VALUES (?, ?, 'credit', ?, ?, ?, ?, ?, ?, ?)
+
+-- name: insert_hold
+INSERT INTO transfers (seq, id, kind, at_ms, account, previous, amount, available, epoch, bounds, unlimited, model)
+VALUES (?, ?, 'hold', ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: insert_post
+INSERT INTO transfers
+    (seq, id, kind, at_ms, account, previous, amount, available, counterparty, model, held, price, cost, over_max, late)
+VALUES (?, ?, 'post', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: insert_void
+INSERT INTO transfers (seq, id, kind, at_ms, account, previous, amount, available, model, held)
+VALUES (?, ?, 'void', ?, ?, ?, ?, ?, ?, ?)
+
+-- name: insert_expire
+INSERT INTO transfers (seq, id, kind, at_ms, account, previous, amount, available, model, held)
+VALUES (?, ?, 'expire', ?, ?, ?, ?, ?, ?, ?)
+
+-- name: insert_call
+INSERT INTO calls (seq, response_id, record) VALUES (?, ?, ?)
+
+-- name: insert_nonce
+INSERT INTO nonces (account, nonce, expires_ms) VALUES (?, ?, ?)
+ON CONFLICT (account, nonce) DO UPDATE SET expires_ms = max(expires_ms, excluded.expires_ms)
+
+-- name: insert_revocation
+INSERT INTO revocations (message_hash, account, expires_ms) VALUES (?, ?, ?)
+ON CONFLICT (message_hash) DO UPDATE SET expires_ms = max(expires_ms, excluded.expires_ms)
+
+-- name: insert_secret
+INSERT INTO secrets (name, value) VALUES (?, ?)
+
+-- name: forget_nonces
+-- A bounded step: a batch must not wait for a long clean-up. The oldest rows come first.
+DELETE FROM nonces
+WHERE rowid IN (SELECT rowid FROM nonces WHERE expires_ms <= ? ORDER BY rowid LIMIT 10000)
+
+-- name: forget_revocations
+DELETE FROM revocations WHERE expires_ms <= ?
+
+-- name: nonces
+SELECT account, nonce, expires_ms FROM nonces WHERE expires_ms > ? ORDER BY expires_ms
+
+-- name: revocations
+SELECT message_hash, expires_ms FROM revocations
+
+-- name: secrets
+SELECT name, value FROM secrets
+
+-- name: pending_holds
+SELECT
+    hold.seq, hold.id, hold.kind, hold.at_ms, wallet.id, hold.previous, hold.amount, hold.available, NULL,
+    hold.bounds, hold.unlimited, hold.model, hold.held, hold.price, hold.cost, hold.over_max, hold.late, hold.ref
+FROM transfers AS hold
+JOIN accounts AS wallet ON wallet.no = hold.account
+WHERE hold.seq >= ?
+    AND hold.kind = 'hold'
+    AND NOT EXISTS (SELECT 1 FROM transfers AS ended WHERE ended.id = hold.id AND ended.kind <> 'hold')
+ORDER BY hold.seq
+
+-- name: chain
+SELECT
+    transfer.seq, transfer.id, transfer.kind, transfer.at_ms, wallet.id, transfer.previous, transfer.amount,
+    transfer.available, other.id, transfer.bounds, transfer.unlimited, transfer.model, transfer.held, transfer.price,
+    transfer.cost, transfer.over_max, transfer.late, transfer.ref
+FROM transfers AS transfer
+JOIN accounts AS wallet ON wallet.no = transfer.account
+LEFT JOIN accounts AS other ON other.no = transfer.counterparty
+WHERE transfer.id = ?
+ORDER BY transfer.seq
+
+-- name: all_transfers
+SELECT
+    transfer.seq, transfer.id, transfer.kind, transfer.at_ms, wallet.id, transfer.previous, transfer.amount,
+    transfer.available, other.id, transfer.bounds, transfer.unlimited, transfer.model, transfer.held, transfer.price,
+    transfer.cost, transfer.over_max, transfer.late, transfer.ref,
+    transfer.epoch, calls.seq IS NOT NULL
+FROM transfers AS transfer
+LEFT JOIN accounts AS wallet ON wallet.no = transfer.account
+LEFT JOIN accounts AS other ON other.no = transfer.counterparty
+LEFT JOIN calls ON calls.seq = transfer.seq
+ORDER BY transfer.seq
+
+-- name: belongs
+SELECT 1 FROM transfers JOIN accounts ON accounts.no = transfers.account WHERE transfers.seq = ? AND accounts.id = ?
+
+-- name: statement
+-- Walks from one transfer back through the account's earlier ones.
+WITH RECURSIVE page AS (
+    SELECT * FROM transfers WHERE seq = ?
+    UNION ALL
+    SELECT transfers.* FROM page JOIN transfers ON transfers.seq = page.previous
+    LIMIT ?
+)
+SELECT
+    page.seq, page.id, page.kind, page.at_ms, wallet.id, page.previous, page.amount,
+    page.available, other.id, page.bounds, page.unlimited, page.model, page.held, page.price,
+    page.cost, page.over_max, page.late, page.ref
+FROM page
+JOIN accounts AS wallet ON wallet.no = page.account
+LEFT JOIN accounts AS other ON other.no = page.counterparty
+ORDER BY page.seq DESC
+
+-- name: call_by_id
+SELECT calls.record
+FROM transfers
+JOIN accounts ON accounts.no = transfers.account
+JOIN calls ON calls.seq = transfers.seq
+WHERE transfers.id = ? AND accounts.id = ?
+ORDER BY transfers.seq DESC
+LIMIT 1
+
+-- name: call_by_response
+-- Walks back through the account's newest transfers, as many as the limit says, and stops at the first match.
+WITH RECURSIVE walk (seq, previous) AS (
+    SELECT transfers.seq, transfers.previous
+    FROM accounts JOIN transfers ON transfers.seq = accounts.last_seq
+    WHERE accounts.id = ?
+    UNION ALL
+    SELECT transfers.seq, transfers.previous FROM walk JOIN transfers ON transfers.seq = walk.previous
+    LIMIT ?
+)
+SELECT calls.record FROM walk CROSS JOIN calls ON calls.seq = walk.seq WHERE calls.response_id = ? LIMIT 1
+
+-- name: fill_probe
+INSERT INTO probes (filling) VALUES (zeroblob(?))
+
+-- name: empty_probe
+DELETE FROM probes

@@ -1,0 +1,75 @@
+"""Reads of what is committed, in a thread of their own. Knows nothing of what is queued or in memory."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from tollway.domain.commands import Statement
+from tollway.domain.record import CallRecord
+from tollway.ledger.batch import RESPONSE_ID_CHARS_MAX, read_transfer
+from tollway.ledger.database import connect_read_only, read_account
+from tollway.ledger.queries import QUERIES
+from tollway.ledger.statement import check_limit, decode_cursor, statement_of
+from tollway.ledger.transfer import Account, Transfer
+from tollway.wire import json
+
+# How far back a provider's response id is looked for: about the account's newest 5,000 calls. An index of these ids
+# would cost each call about as much as the rest of its booking; the router's own id finds any call, however old.
+RESPONSE_WALK_TRANSFERS_MAX = 10_000
+
+T = TypeVar("T")
+
+
+class Reader:
+    """One read-only connection and the thread that uses it. Everything raises sqlite3.Error when the file fails."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = connect_read_only(path)
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="tollway-ledger-reader")
+
+    async def account(self, id: str) -> Account:
+        return await self._run(lambda: read_account(self._connection, id))
+
+    async def chain(self, id: str) -> tuple[Transfer, ...]:
+        return await self._run(lambda: read_chain(self._connection, id))
+
+    async def statement(self, account: str, limit: int, cursor: str | None) -> Statement:
+        return await self._run(lambda: read_statement(self._connection, account, limit, cursor))
+
+    async def call(self, account: str, id: str) -> CallRecord | None:
+        return await self._run(lambda: read_call(self._connection, account, id))
+
+    def close(self) -> None:
+        self._executor.shutdown(wait=True)
+        self._connection.close()
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+
+
+def read_chain(connection: sqlite3.Connection, id: str) -> tuple[Transfer, ...]:
+    return tuple(read_transfer(row) for row in connection.execute(QUERIES["chain"], (id,)).fetchall())
+
+
+def read_statement(connection: sqlite3.Connection, account: str, limit: int, cursor: str | None) -> Statement:
+    """ValueError for a limit out of range, and for a cursor that isn't one of this account's statement."""
+    check_limit(limit)
+    if cursor is None:
+        seq = read_account(connection, account).last_seq
+    else:
+        seq = decode_cursor(cursor)
+        if connection.execute(QUERIES["belongs"], (seq, account)).fetchone() is None:
+            raise ValueError("cursor: not one of this account's statement")
+    rows = connection.execute(QUERIES["statement"], (seq, limit)).fetchall()
+    return statement_of([read_transfer(row) for row in rows], limit)
+
+
+def read_call(connection: sqlite3.Connection, account: str, id: str) -> CallRecord | None:
+    row = connection.execute(QUERIES["call_by_id"], (id, account)).fetchone()
+    if row is None:
+        wanted = (account, RESPONSE_WALK_TRANSFERS_MAX, id[:RESPONSE_ID_CHARS_MAX])
+        row = connection.execute(QUERIES["call_by_response"], wanted).fetchone()
+    return json.decode_as(row[0], CallRecord) if row is not None else None

@@ -1,0 +1,394 @@
+"""The embedded ledger: decisions in memory on the event loop, rows in SQLite by group commit.
+
+Knows how memory and disk are kept alike; what may be booked is the book's business, how rows are written the writer's.
+
+A command's way: what memory lacks is loaded (`_load`); the book decides and memory is changed at once; the rows join
+the queued batch; when the writer is free, that batch is sealed and handed over, and a new one begun. So a batch holds
+whatever was booked while the last commit ran, rows go to disk first in, first out, and memory is ahead of the disk by
+at most two batches. A commit that fails takes both of them: their senders are told, memory is rebuilt from disk, and
+nothing is booked until a probe has been committed.
+"""
+
+import asyncio
+import contextlib
+import os
+import sqlite3
+from collections.abc import Coroutine, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from tollway.domain.clock import Clock
+from tollway.domain.commands import Balance, BurnNonce, Command, Credit, Hold, Post, Result, Revoke, Statement
+from tollway.domain.errors import LedgerOutcomeUnknown, LedgerUnavailable, LedgerUnusable
+from tollway.domain.observer import Observer
+from tollway.domain.record import CallRecord
+from tollway.ledger.batch import Batch
+from tollway.ledger.book import Expire
+from tollway.ledger.books import REVOCATION_GRACE_MS, Books
+from tollway.ledger.database import Connect, Snapshot, connect
+from tollway.ledger.lock import FileLock
+from tollway.ledger.reader import Reader
+from tollway.ledger.transfer import LOSS, REVENUE, provider_account, source_account
+from tollway.ledger.writer import Writer, Written
+from tollway.wire import json
+
+RECENT_CHAINS = 4096  # ended chains kept in memory, once to twice as many: repeats of these cost no read
+ACCOUNTS_MAX = 100_000  # in memory, about 50 MB; the older half goes when there are more
+QUEUE_COMMANDS_MAX = 50_000  # waiting for the disk; a hold that finds more is refused, so memory stays bounded
+FORGET_EVERY_MS = 60_000
+RECOVER_DELAY_S_MIN = 0.05  # between attempts to commit a probe, doubled each time
+RECOVER_DELAY_S_MAX = 5.0
+RETRY_AFTER_MS = 1000  # what a caller is told while commits fail
+
+Key = tuple[Literal["account", "chain"], str]
+Phase = Literal["opening", "up", "down", "closing", "closed"]
+T = TypeVar("T")
+
+
+class SqliteLedger:
+    """Implements domain.seams.Ledger for one process. `await SqliteLedger.open(...)` makes one."""
+
+    def __init__(self, path: Path, clock: Clock, observer: Observer, connect: Connect) -> None:
+        """Raises LedgerLocked."""
+        self._clock = clock
+        self._observer = observer
+        self._loop = asyncio.get_running_loop()
+        self._lock = FileLock(path.with_name(path.name + ".lock"))
+        self._writer = Writer(path, connect, self._deliver)
+        self._reader: Reader | None = None
+        self._phase: Phase = "opening"
+        self._books = Books(complete=False)
+        self._epoch = 0
+        self._batch_number = 0  # of the last batch sealed
+        self._queued = Batch()
+        self._writing: Batch | None = None
+        self._scheduled = False  # the queued batch is about to be handed over
+        self._loading: dict[Key, asyncio.Task[bool]] = {}
+        self._generation = 0  # of memory: what was read for an earlier one is not let in
+        self._unsure: set[object] = set()  # what an unknown outcome is about, until it is known
+        self._forgotten_at_ms = clock.now_ms()
+        self._secrets: dict[str, bytes] = {}
+        self._new_secrets: dict[str, bytes] = {}  # not yet on disk
+        self._recovery: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(cls, path: Path, clock: Clock, observer: Observer, *, connect: Connect = connect) -> "SqliteLedger":
+        """Take the lock, bring the schema up to date, expire the holds that an earlier process left.
+
+        `connect` makes the writing connections. Raises LedgerLocked, or LedgerUnusable that says what to do."""
+        try:
+            ledger = cls(path, clock, observer, connect)
+        except OSError as error:
+            raise _unusable(path, error) from error
+        try:
+            ledger._rebuild(await asyncio.wrap_future(ledger._writer.open(clock.now_ms())))
+            ledger._reader = Reader(path)
+            for hold in tuple(ledger._books.pending):
+                ledger._carry_out(Expire(id=hold), clock.now_ms())
+            await ledger._settled()
+            ledger._phase = "up"
+        except BaseException as error:
+            await ledger._let_go()
+            if isinstance(error, sqlite3.Error | OSError | LedgerUnavailable | LedgerOutcomeUnknown):
+                raise _unusable(path, error) from error
+            raise
+        return ledger
+
+    # --- the seam
+
+    async def apply(self, commands: Sequence[Command]) -> list[Result]:
+        self._check(commands)
+        while missing := self._missing(commands):
+            await self._load(missing)
+            self._check(commands)
+        at_ms = self._clock.now_ms()
+        results: list[Result] = []
+        durable = False
+        try:
+            for command in commands:
+                result = self._carry_out(command, at_ms)
+                assert result is not None, "a command is always answered"
+                results.append(result)
+                if not isinstance(command, Hold):
+                    durable = True
+        except AssertionError as error:
+            self._go_down("ledger_fault", f"memory contradicts itself: {error}")
+            raise LedgerUnavailable("The ledger found a fault in itself and booked nothing.") from error
+        if durable:
+            await self._settled()
+        return results
+
+    async def balance(self, account: str) -> Balance | None:
+        known = self._books.accounts.get(account) if self._phase == "up" else None
+        if known is None:
+            known = await self._read(self._reading().account(account))
+        return known.balance() if known.no else None
+
+    async def statement(self, account: str, *, limit: int, cursor: str | None = None) -> Statement:
+        return await self._read(self._reading().statement(account, limit, cursor))
+
+    async def call(self, account: str, id: str) -> CallRecord | None:
+        return await self._read(self._reading().call(account, id))
+
+    def revoked(self, message_hash: str) -> bool:
+        return message_hash in self._books.revocations
+
+    async def secret(self, name: str) -> bytes:
+        if name in self._secrets:
+            return self._secrets[name]
+        self._check(())
+        if name not in self._new_secrets:
+            self._new_secrets[name] = os.urandom(32)
+            self._queued.add_secret(name, self._new_secrets[name])
+            self._schedule()
+        value = self._new_secrets[name]
+        await self._settled()
+        self._secrets[name] = value
+        return value
+
+    async def aclose(self) -> None:
+        if self._phase in ("closing", "closed"):
+            return
+        self._phase = "closing"
+        while self._writing is not None or self._queued.commands:
+            with contextlib.suppress(LedgerUnavailable, LedgerOutcomeUnknown):
+                await self._settled()
+        await self._let_go()
+
+    # --- booking
+
+    def _check(self, commands: Sequence[Command]) -> None:
+        """Raises what stands against booking these now."""
+        if self._phase == "up":
+            if self._queued.commands < QUEUE_COMMANDS_MAX or not any(isinstance(command, Hold) for command in commands):
+                return
+            raise LedgerUnavailable("The ledger's disk is too far behind.", retry_after_ms=RETRY_AFTER_MS)
+        if self._phase == "down":
+            if any(_subject(command) in self._unsure for command in commands):
+                raise LedgerOutcomeUnknown("the ledger can't yet tell whether this was booked")
+            raise LedgerUnavailable("The ledger can't commit at the moment.", retry_after_ms=RETRY_AFTER_MS)
+        raise LedgerUnavailable("The ledger is closed.")
+
+    def _missing(self, commands: Sequence[Command]) -> list[Key]:
+        """What the book needs for these that isn't in memory."""
+        books, accounts = self._books, self._books.accounts
+        missing: list[Key] = []
+        for command in commands:
+            if isinstance(command, BurnNonce | Revoke):
+                continue
+            if books.must_look_up(command.id):
+                missing.append(("chain", command.id))
+            if isinstance(command, Hold):
+                wanted: tuple[str, ...] = (command.account,)
+            elif isinstance(command, Credit):
+                wanted = (command.account, source_account(command.source))
+            else:
+                wanted = tuple(transfer.account for transfer in books.chain(command.id)[:1])
+                if isinstance(command, Post):
+                    wanted = (*wanted, provider_account(command.provider))
+            missing.extend(("account", account) for account in wanted if account not in accounts)
+        return missing
+
+    def _carry_out(self, command: Command | Expire, at_ms: int) -> Result | None:
+        decision = self._books.decide(command, at_ms)
+        if decision.transfer is not None or decision.note is not None:
+            # Encoded before anything is entered: a record that can't be must not fail others' bookings.
+            record = json.encode(decision.record) if decision.record is not None else None
+            self._books.enter(decision)
+            self._queued.add(decision, record, self._epoch)
+            self._schedule()
+        return decision.result
+
+    async def _settled(self) -> None:
+        """Wait until all that is booked so far is on disk. Raises LedgerUnavailable or LedgerOutcomeUnknown."""
+        batch = self._queued if self._queued.commands else self._writing
+        if batch is not None:
+            future = self._loop.create_future()
+            batch.waiters.append(future)
+            await future
+
+    # --- loading
+
+    async def _load(self, keys: list[Key]) -> None:
+        """Read what is missing into memory. Loads of the same thing share one read. Raises LedgerUnavailable."""
+        for key in keys:
+            if key not in self._loading:
+                self._loading[key] = self._loop.create_task(self._fetch(key, self._generation))
+        tasks = [self._loading[key] for key in keys]
+        for task in tasks:
+            if not await asyncio.shield(task):
+                raise LedgerUnavailable("The ledger can't read its file.", retry_after_ms=RETRY_AFTER_MS)
+
+    async def _fetch(self, key: Key, generation: int) -> bool:
+        kind, wanted = key
+        try:
+            if kind == "account":
+                account = await self._read(self._reading().account(wanted))
+                if generation == self._generation:
+                    self._books.accounts.setdefault(wanted, account)
+            else:
+                chain = await self._read(self._reading().chain(wanted))
+                if generation == self._generation:
+                    self._books.remember(wanted, chain)
+        except LedgerUnavailable:
+            return False
+        finally:
+            del self._loading[key]
+        return True
+
+    def _reading(self) -> Reader:
+        if self._reader is None:
+            raise LedgerUnavailable("The ledger is closed.")
+        return self._reader
+
+    async def _read(self, reading: Coroutine[Any, Any, T]) -> T:
+        try:
+            return await reading
+        except sqlite3.Error as error:
+            self._observer.alarm("ledger_read_failed", f"{type(error).__name__}: {error}")
+            raise LedgerUnavailable("The ledger can't read its file.", retry_after_ms=RETRY_AFTER_MS) from error
+
+    # --- committing
+
+    def _schedule(self) -> None:
+        if self._writing is None and not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._hand_over)
+
+    def _hand_over(self) -> None:
+        """Give the queued batch to the writer. Called once all that was ready to run has run, so it is no smaller than
+        it has to be, and never waits for more."""
+        self._scheduled = False
+        batch = self._queued
+        if self._writing is not None or not batch.commands:
+            return
+        now_ms = self._clock.now_ms()
+        if now_ms - self._forgotten_at_ms >= FORGET_EVERY_MS:
+            self._forgotten_at_ms = now_ms
+            self._books.forget(now_ms)
+            batch.forget_nonces_ms = self._books.forgotten_ms
+            batch.forget_revocations_ms = now_ms - REVOCATION_GRACE_MS
+        self._batch_number += 1
+        try:
+            batch.seal(self._batch_number, self._books)
+        except AssertionError as error:
+            self._go_down("ledger_fault", f"memory contradicts itself: {error}")
+            return
+        self._writing = batch
+        self._queued = Batch()
+        self._writer.submit(batch)
+
+    def _deliver(self, batch: Batch, written: Written) -> None:
+        """In the writer's thread: one wake-up of the event loop for a whole batch."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(self._on_written, batch, written)
+
+    def _on_written(self, batch: Batch, written: Written) -> None:
+        self._writing = None
+        if written.outcome != "committed":
+            error: Exception
+            if written.outcome == "unknown":
+                self._unsure |= batch.subjects()
+                error = LedgerOutcomeUnknown("the ledger can't tell whether this was booked")
+            else:
+                error = _refused()
+            _fail(batch, error)
+            self._go_down(f"ledger_commit_{written.outcome}", written.detail)
+            return
+        for waiter in batch.waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._observer.committed(batch.commands, written.seconds)
+        self._make_room()
+        if self._queued.commands:
+            self._schedule()
+
+    def _make_room(self) -> None:
+        """Drop the oldest of what is in memory. Only here, for what is dropped must be on disk: the older generation
+        of chains was booked before this commit began, and accounts that the queued batch touches stay."""
+        books = self._books
+        if books.ended_count >= RECENT_CHAINS:
+            books.rotate()
+        if len(books.accounts) > ACCOUNTS_MAX:
+            newest = list(books.accounts.items())[ACCOUNTS_MAX // 2 :]
+            kept = {own: books.accounts[own] for own in (REVENUE, LOSS)}
+            kept.update((account.id, account) for account in self._queued.touched.values())
+            kept.update(newest)
+            books.accounts = kept
+
+    # --- failing and recovering
+
+    def _go_down(self, what: str, detail: str) -> None:
+        """Stop booking, refuse what is queued, and begin to recover."""
+        _fail(self._queued, _refused())
+        self._queued = Batch()
+        self._generation += 1
+        self._observer.alarm(what, detail)
+        if self._phase == "up":
+            self._phase = "down"
+            self._recovery = self._loop.create_task(self._recover())
+
+    async def _recover(self) -> None:
+        delay_s = RECOVER_DELAY_S_MIN
+        while True:
+            try:
+                snapshot = await asyncio.wrap_future(self._writer.recover())
+                break
+            except (sqlite3.Error, OSError, LedgerUnusable) as error:
+                self._observer.alarm("ledger_still_down", f"{type(error).__name__}: {error}")
+                await asyncio.sleep(delay_s)
+                delay_s = min(delay_s * 2, RECOVER_DELAY_S_MAX)
+        self._rebuild(snapshot)
+        self._unsure.clear()
+        self._phase = "up"
+        self._observer.alarm("ledger_recovered", "a probe was committed; holds are granted again")
+
+    def _rebuild(self, snapshot: Snapshot) -> None:
+        """Memory from disk. Ids seen so far count as old: what they came to is read."""
+        state = snapshot.state
+        newest_ms = max(self._books.newest_ms, state.newest_ms)
+        books = Books(complete=False, watermark_ms=newest_ms, forgotten_ms=state.forgotten_ms)
+        books.next_seq = state.next_seq
+        books.next_account_no = state.next_account_no
+        books.accounts = {account.id: account for account in snapshot.accounts}
+        for hold in snapshot.pending:
+            books.remember(hold.id, (hold,))
+        for account, nonce, expires_ms in snapshot.nonces:
+            books.burn(account, nonce, expires_ms)
+        books.revocations = snapshot.revocations
+        self._books = books
+        self._epoch = snapshot.epoch
+        self._batch_number = state.batch
+        self._secrets = snapshot.secrets
+        self._new_secrets = {}
+
+    async def _let_go(self) -> None:
+        self._phase = "closed"
+        if self._recovery is not None:
+            self._recovery.cancel()
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            await asyncio.to_thread(reader.close)
+        await asyncio.to_thread(self._writer.close)
+        self._lock.release()
+
+
+def _subject(command: Command) -> object:
+    """What an unknown outcome is remembered by."""
+    if isinstance(command, BurnNonce):
+        return (command.account, command.nonce)
+    return command.message_hash if isinstance(command, Revoke) else command.id
+
+
+def _refused() -> LedgerUnavailable:
+    return LedgerUnavailable("The ledger could not commit: nothing was booked.", retry_after_ms=RETRY_AFTER_MS)
+
+
+def _fail(batch: Batch, error: Exception) -> None:
+    for waiter in batch.waiters:
+        if not waiter.done():
+            waiter.set_exception(error)
+
+
+def _unusable(path: Path, error: BaseException) -> LedgerUnusable:
+    return LedgerUnusable(f"The ledger at {path} can't be opened ({error}): check the folder, its rights and the disk.")
