@@ -114,7 +114,13 @@ async def _open_ledger(config: Config, clock: Clock, observer: Observer) -> tupl
     if path is None:
         return MemoryLedger(clock), None
     ledger = await SqliteLedger.open(path, clock, observer)
-    return ledger, await ControlServer.start(ledger, path)
+    control = ControlServer(ledger, path)
+    try:
+        await control.start()
+    except BaseException:
+        await ledger.aclose()
+        raise
+    return ledger, control
 
 
 def _snapshot(config: Config, transport: Transport, clock: Clock, observer: Observer) -> Snapshot:

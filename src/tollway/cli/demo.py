@@ -22,7 +22,7 @@ from tollway.cli.chat import cost_line, print_stream
 from tollway.cli.common import command, out
 from tollway.cli.local_model import CONTEXT_LENGTH, MODEL_NAME, LocalModel, LocalModelMissing
 from tollway.cli.serve import free_address, serving
-from tollway.cli.tables import print_statement
+from tollway.cli.tables import audit_line, print_statement
 from tollway.client.api import RouterClient
 from tollway.client.wallet import EvmWallet, SolanaWallet, Wallet, account_id
 from tollway.config.load import loads
@@ -101,7 +101,7 @@ async def _demo(folder: Path, listen: str, simulated: bool, *, serve_on: bool) -
         for wallet in wallets:
             await asyncio.to_thread(_ask, url, wallet, f"{provider}/{MODEL_NAME}")
         report = await asyncio.to_thread(operator.audit, books)
-        _say("Audit of the books", str(report))
+        _say("\nAudit", audit_line(report))
         if serve_on:
             _invite(url, files[0], f"{provider}/{MODEL_NAME}")
             await _interrupted()
@@ -128,8 +128,9 @@ async def _provider(simulated: bool) -> AsyncIterator[tuple[str, str]]:
 
 def _ask(url: str, wallet: Wallet, model: str) -> None:
     """One streamed answer to a wallet, then what it did to its account."""
-    out.print(f"\n[bold]{wallet.account_name} asks:[/bold] {PROMPT}")
-    body = {"model": model, "messages": [{"role": "user", "content": PROMPT}], "max_tokens": MAX_TOKENS}
+    out.print(f"\n[bold]The {wallet.account_name} wallet asks:[/bold] {PROMPT}")
+    messages = [{"role": "user", "content": PROMPT}]
+    body = {"model": model, "messages": messages, "max_tokens": MAX_TOKENS, "temperature": 0}
     with RouterClient(url, wallet) as router:
         usage, tollway = print_stream(router, body)
         out.print(f"[dim]{cost_line(usage, tollway)}[/dim]")

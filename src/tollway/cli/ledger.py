@@ -7,12 +7,19 @@ import typer
 
 from tollway.api.session import entry_view
 from tollway.cli.common import CommandFailed, ConfigOption, JsonFlag, command, ledger_path, out, print_json
-from tollway.cli.tables import print_statement
+from tollway.cli.tables import audit_line, print_statement
+from tollway.domain.commands import RefusalReason, Refused
 from tollway.domain.money import format_usd, parse_usd
 from tollway.ledger import operator
 from tollway.wire import json
 
 app = typer.Typer(help="Money: credit, statement, audit.", no_args_is_help=True, rich_markup_mode=None)
+
+REFUSALS: dict[RefusalReason, str] = {
+    "id_reused": "this --ref has credited another amount before: nothing was credited; choose a new --ref",
+    "invalid_amount": "the amount must be over 0 and at most 100 million USD: nothing was credited",
+    "unknown_account": "that account is no wallet's: nothing was credited",
+}
 
 AccountArgument = Annotated[str, typer.Argument(help="A wallet's account: eip155:8453:0x..., solana:<network>:<key>.")]
 
@@ -27,11 +34,14 @@ def credit(
     as_json: JsonFlag = False,
 ) -> None:
     """Credit a wallet. Spendable at once, whether or not a router is running."""
-    available = asyncio.run(operator.credit(ledger_path(config), account, parse_usd(usd), ref))
+    result = asyncio.run(operator.credit(ledger_path(config), account, parse_usd(usd), ref))
+    if isinstance(result, Refused):
+        raise CommandFailed(REFUSALS.get(result.reason, f"the ledger refused the credit ({result.reason})"))
+    available = format_usd(result.available)
     if as_json:
-        print_json({"account": account, "credited_usd": usd, "available_usd": format_usd(available), "ref": ref})
+        print_json({"account": account, "credited_usd": usd, "available_usd": available, "ref": ref})
     else:
-        out.print(f"credited {usd} USD; {format_usd(available)} USD available")
+        out.print(f"credited {usd} USD to {account}; {available} USD available")
 
 
 @app.command("statement")
@@ -44,7 +54,7 @@ def statement(
     as_json: JsonFlag = False,
 ) -> None:
     """Show an account's transactions, newest first."""
-    page = asyncio.run(operator.statement(ledger_path(config), account, limit, cursor))
+    page = operator.statement(ledger_path(config), account, limit, cursor)
     entries = [json.decode(json.encode(entry_view(entry))) for entry in page.entries]
     if as_json:
         print_json({"data": entries, "next_cursor": page.next_cursor})
@@ -58,10 +68,10 @@ def statement(
 @command
 def audit(config: ConfigOption = None, as_json: JsonFlag = False) -> None:
     """Prove the books: recompute every account from its transfers. Exits 1 when anything differs."""
-    report = asyncio.run(operator.audit(ledger_path(config)))
+    report = operator.audit(ledger_path(config))
     if as_json:
         print_json(report)
     else:
-        out.print(str(report))
-    if report.differences:
+        out.print(audit_line(report))
+    if not report.clean:
         raise CommandFailed("the books don't balance: keep the file as it is and look at the differences above")

@@ -7,7 +7,7 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-MODEL_NAME = "smollm2-135m-instruct"
+MODEL_NAME = "smollm2-135m"
 CONTEXT_LENGTH = 2048
 PARALLEL = 2
 THREADS = 2

@@ -5,11 +5,27 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tollway.cli.common import out, print_table
+from tollway.domain.money import format_usd
+from tollway.ledger.audit import AuditReport
 
 
 def clock_time(at_ms: int) -> str:
     """UTC, to the second."""
     return dt.datetime.fromtimestamp(at_ms / 1000, dt.UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def audit_line(report: AuditReport) -> str:
+    """What an audit found, in one line, differences after it."""
+    counts = (
+        f"{report.accounts} accounts, {report.transfers} transfers ({report.credits} credits, {report.holds} holds, "
+        f"{report.posts} posts, {report.voids} voids, {report.expired} expired), {report.pending} holds pending"
+    )
+    money = (
+        f"{format_usd(report.credited_total)} USD credited, {format_usd(report.charged_total)} charged, "
+        f"{format_usd(report.cost_total)} owed to providers, {format_usd(report.loss_total)} operator loss"
+    )
+    verdict = "the books balance" if report.clean else f"{report.difference_count} differences"
+    return "\n".join((f"{verdict}: {counts}; {money}", *report.differences))
 
 
 def print_statement(entries: Sequence[Mapping[str, Any]]) -> None:
