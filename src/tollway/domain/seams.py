@@ -47,6 +47,10 @@ class Transport(Protocol):
 class Ledger(Protocol):
     """A store of the books. It keeps, loads and commits; what is allowed is decided by ledger/book.py alone."""
 
+    @property
+    def ready(self) -> bool:
+        """Whether commands are being booked at the moment."""
+
     async def apply(self, commands: Sequence[Command]) -> list[Result]:
         """Carry out `commands` in order, as one: a Hold's result comes when it is decided, every other when durable.
 

@@ -25,6 +25,10 @@ class MemoryLedger:
         self._secrets: dict[str, bytes] = {}
         self._closed = False
 
+    @property
+    def ready(self) -> bool:
+        return not self._closed
+
     async def apply(self, commands: Sequence[Command]) -> list[Result]:
         if self._closed:
             raise LedgerUnavailable("The ledger is closed.")

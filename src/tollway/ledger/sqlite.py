@@ -96,6 +96,10 @@ class SqliteLedger:
 
     # --- the seam
 
+    @property
+    def ready(self) -> bool:
+        return self._phase == "up"
+
     async def apply(self, commands: Sequence[Command]) -> list[Result]:
         self._check(commands)
         while missing := self._missing(commands):
