@@ -3,7 +3,7 @@
 TollwayError
 ├── RequestError 400        the caller's request is wrong; `param` names the field
 │   ├── UnpricedFeature, ContextLengthExceeded, ContentFiltered
-│   ├── RequestTooLarge 413, HeadersTooLarge 431, UnsupportedMediaType 415, MethodNotAllowed 405
+│   ├── RequestTimeout 408, RequestTooLarge 413, HeadersTooLarge 431, UnsupportedMediaType 415, MethodNotAllowed 405
 │   └── ModelNotFound 404, ProviderNotFound 404, NotFound 404, UnsupportedEndpoint 404
 ├── SignInError 401         no proof of who calls; carries WWW-Authenticate
 │   └── MissingSignIn, InvalidSignIn, InvalidSignature, ExpiredSignIn, NotYetValid, WrongDomain, UnsupportedChain,
@@ -71,6 +71,12 @@ class ContentFiltered(RequestError):
 class RequestTooLarge(RequestError):
     status = 413
     code = "request_too_large"
+
+
+class RequestTimeout(RequestError):
+    status = 408
+    code = "request_timeout"
+    should_retry = None
 
 
 class HeadersTooLarge(RequestError):
@@ -233,6 +239,14 @@ class ClientGone(Exception):
 
 class LedgerOutcomeUnknown(Exception):
     """A command may or may not be booked. Ask again with the same id: the answer will be the same."""
+
+
+class LedgerUnusable(Exception):
+    """For the operator: the books can't be opened, or a command about them can't be carried out. Says what to do."""
+
+
+class LedgerLocked(LedgerUnusable):
+    """Another process owns the books."""
 
 
 class ProviderFault(Exception):
