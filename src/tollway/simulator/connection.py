@@ -176,11 +176,10 @@ class Connection(asyncio.Protocol):
 
     def _run(self) -> None:
         """Carry out steps until one has to be waited for."""
-        script = cast(Script, self._script)
         out: list[bytes] = []
         size = 0
-        for step in script:
-            if type(step) is bytes:
+        for step in self._script or ():
+            if isinstance(step, bytes):
                 out.append(step)
                 size += len(step)
                 if size < WRITE_BYTES:
@@ -190,15 +189,15 @@ class Connection(asyncio.Protocol):
                 if self._paused:
                     self._owes_run = True
                     return
-            elif type(step) is float:
+            elif isinstance(step, float):
                 if self._waits(step, out):
                     return
             elif isinstance(step, Halt):
                 self._write(out)
                 self._halt(step)
                 return
-            elif not cast(Gate, step).wait(self._resume):
-                self._gate = cast(Gate, step)
+            elif not step.wait(self._resume):
+                self._gate = step
                 self._write(out)
                 return
 

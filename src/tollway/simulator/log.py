@@ -2,6 +2,7 @@
 
 Keeping it costs the hot path one object: names and values are decoded when somebody looks."""
 
+import sys
 from collections import deque
 from typing import Any
 
@@ -87,15 +88,15 @@ class Log:
     """The newest attempts, oldest first; bounded in number and in bytes of bodies."""
 
     def __init__(self, attempts_max: int | None = LOG_ATTEMPTS_MAX, bytes_max: int | None = LOG_BYTES_MAX) -> None:
-        self._attempts_max = attempts_max
-        self._bytes_max = bytes_max
+        self._attempts_max = sys.maxsize if attempts_max is None else attempts_max
+        self._bytes_max = sys.maxsize if bytes_max is None else bytes_max
         self._kept: deque[Exchange] = deque()
         self._bytes = 0
 
     def add(self, exchange: Exchange) -> None:
         self._kept.append(exchange)
         self._bytes += len(exchange.body)
-        while self._kept and self._over():
+        while len(self._kept) > self._attempts_max or self._bytes > self._bytes_max:
             self._bytes -= len(self._kept.popleft().body)
 
     def clear(self) -> None:
@@ -104,11 +105,6 @@ class Log:
 
     def records(self, after: int = 0) -> tuple[Attempt, ...]:
         return tuple(exchange.record() for exchange in self._kept if exchange.sequence > after)
-
-    def _over(self) -> bool:
-        return (self._attempts_max is not None and len(self._kept) > self._attempts_max) or (
-            self._bytes_max is not None and self._bytes > self._bytes_max
-        )
 
 
 def as_json(attempt: Attempt) -> dict[str, Any]:

@@ -154,7 +154,10 @@ def play_batch(turn: Turn) -> Script:
     if fault is not None:
         yield from _play_batch_fault(turn, body)
         return
-    yield from _send_batch(turn, body, len(body))
+    if scenario.split or turn.lockstep is not None:
+        yield from _send_batch(turn, body, len(body))
+    else:
+        yield http.head(200, turn.date, http.JSON, len(body), turn.extra_headers()) + body
     turn.complete()
     yield Halt.KEEP
 
