@@ -1,0 +1,302 @@
+"""OpenAI's Chat Completions to OpenAI's Chat Completions: the dialect that most providers speak, values in and out.
+
+`ChunkReader.feed` is the hot path of the router: a read that holds one ordinary event costs one typed decode and no
+copy of what is relayed. This module knows nothing of sockets, prices or of what is tried after a fault.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+from msgspec import UNSET
+
+from tollway.domain.answer import Answer, StreamEvent
+from tollway.domain.call import Call
+from tollway.domain.clock import Clock, SystemClock
+from tollway.domain.errors import ProviderFault
+from tollway.domain.plan import Candidate
+from tollway.domain.seams import HttpRequest
+from tollway.domain.usage import Generated
+from tollway.upstream.completion import Choice, Completion, Damaged, Said, decode_usual, read_completion
+from tollway.upstream.endpoint import Endpoint
+from tollway.upstream.faults import answer_fault, event_fault
+from tollway.wire import json
+from tollway.wire.sse import EventTooLarge, SseDecoder
+
+TRUE = msgspec.Raw(b"true")
+USAGE_ASKED_FOR = msgspec.Raw(b'{"include_usage":true}')
+
+# An event that a read tore is joined with the next read as long as it is short: joining again and again what comes
+# byte by byte costs the square of its length. A longer one goes through the codec.
+TORN_BYTES_MAX = 4096
+
+_PREFIX = b"data: {"
+_PAYLOAD_AT = len(b"data: ")
+
+
+class OpenAIOpenAI:
+    """upstream.dialect.Dialect. The clock only dates a Retry-After whose answer carries no date."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+
+    def request(
+        self, call: Call, candidate: Candidate, endpoint: Endpoint, *, max_tokens: int | None = None
+    ) -> HttpRequest:
+        """Values stay byte-faithful; rewritten are the model's name, the request for usage and, if lowered, the cap."""
+        fields = dict(call.fields)
+        fields["model"] = msgspec.Raw(json.encode(candidate.upstream))
+        if call.stream:
+            fields["stream_options"] = _with_usage(fields.get("stream_options"))
+        if max_tokens is not None:
+            cap = max_tokens if call.max_tokens is None else min(max_tokens, call.max_tokens)
+            for name in _cap_fields(call):
+                fields[name] = msgspec.Raw(b"%d" % cap)
+        return HttpRequest(
+            method="POST",
+            url=endpoint.chat_completions_url,
+            headers=endpoint.bearer_headers,
+            body=json.encode_fields(fields),
+            connect_timeout=candidate.timeouts.connect,
+        )
+
+    def answer(self, body: bytes, endpoint: Endpoint | None = None) -> Answer:
+        try:
+            completion, body = read_completion(body)
+        except Damaged as damage:
+            raise ProviderFault("malformed", f"the answer is {damage}", status=200) from None
+        if completion.error is not None:
+            raise event_fault(completion.error, _secrets(endpoint))
+        choices = sorted(completion.choices or (), key=lambda choice: choice.index)
+        messages = [choice.message for choice in choices if choice.message is not None]
+        if not messages or len(messages) < len(choices):
+            raise ProviderFault("malformed", "the answer is no chat completion: no choices with a message", status=200)
+        fields = json.decode_fields(body)
+        fields.pop("tollway", None)
+        return Answer(
+            fields=fields,
+            response_id=completion.id,
+            usage=None if completion.usage is None else bytes(fields["usage"]),
+            generated=Generated(
+                text_bytes=sum(message.text_bytes() for message in messages),
+                other_parts=sum(len(message.images or ()) + bool(message.audio) for message in messages),
+            ),
+            finish_reasons=tuple(choice.finish_reason or None for choice in choices),
+        )
+
+    def fault(self, status: int, headers: Mapping[str, str], body: bytes, endpoint: Endpoint) -> ProviderFault:
+        return answer_fault(status, headers, body, endpoint.secrets, self._clock.now_ms())
+
+    def stream(self, endpoint: Endpoint | None = None) -> "ChunkReader":
+        return ChunkReader(_secrets(endpoint))
+
+
+def _secrets(endpoint: Endpoint | None) -> tuple[str, ...]:
+    return () if endpoint is None else endpoint.secrets
+
+
+def _with_usage(options: msgspec.Raw | None) -> msgspec.Raw:
+    """The caller's stream_options with usage asked for, its other members kept."""
+    if options is None or bytes(options) == b"null":
+        return USAGE_ASKED_FOR
+    return msgspec.Raw(json.encode_fields(json.decode_fields(options) | {"include_usage": TRUE}))
+
+
+def _cap_fields(call: Call) -> list[str]:
+    """Where the cap goes: where the caller put one, in both spellings if both were used."""
+    names = ("max_tokens", "max_completion_tokens")
+    given = [name for name in names if name in call.fields and bytes(call.fields[name]) != b"null"]
+    return given or [call.max_tokens_field]
+
+
+class ChunkReader:
+    """upstream.dialect.StreamReader for chat.completion.chunk events.
+
+    An event that is exactly one `data: {...}` line is relayed as it came, and a run of ordinary ones (tokens, nothing
+    to act on) that came together is one StreamEvent: a slice of the read. Anything else goes through the codec and is
+    written anew as one line. A damaged event may have carried text, so it ends the stream ("cut"); data that is
+    neither a JSON object nor [DONE] is noise and dropped.
+    """
+
+    __slots__ = ("_codec", "_plain", "_secrets", "_sounding", "_torn", "done", "fault")
+
+    def __init__(self, secrets: tuple[str, ...] = ()) -> None:
+        self._secrets = secrets
+        self._codec = SseDecoder()
+        self._plain = True  # going on, and the codec holds nothing: a plain event may come
+        self._torn = b""  # the start of a plain event whose end has not come
+        self._sounding: set[int] = set()  # choices whose audio has begun: one part each, however many events
+        self.done = False
+        self.fault: ProviderFault | None = None
+
+    def feed(self, data: bytes) -> list[StreamEvent]:
+        """Events completed by `data`. ProviderFault, after the events before it have been returned."""
+        events: list[StreamEvent] = []
+        try:
+            if self._plain:
+                if self._torn:
+                    data, self._torn = self._torn + data, b""
+                if rest := self._feed_plain(data, events):
+                    self._feed_codec(rest, events)
+            elif self.fault is not None:
+                raise self.fault
+            elif not self.done:
+                self._feed_codec(data, events)
+        except ProviderFault as fault:
+            self.fault = fault
+            self._plain = False
+            if not events:
+                raise
+        return events
+
+    def end(self) -> list[StreamEvent]:
+        if self.fault is not None:
+            raise self.fault
+        events: list[StreamEvent] = []
+        if self.done:
+            return events
+        torn, self._torn = self._torn, b""
+        try:
+            self._feed_codec(torn, events)
+            if (left := self._codec.end()) is not None:
+                self._read(left, events)
+        except ProviderFault as fault:
+            self.fault = fault
+            raise
+        return events
+
+    def _feed_plain(self, data: bytes, events: list[StreamEvent]) -> bytes:
+        """Read the plain events that `data` starts with; what is left is for the codec.
+
+        Written out in one piece, since every token of every stream passes here."""
+        start = 0
+        run = 0  # ordinary events from here up to `start` have been read and wait to be given as one
+        text_bytes = parts = 0
+        thinks = False
+        chunk_id: str | None = None
+        while data.startswith(_PREFIX, start):
+            stop = data.find(b"\n", start)
+            if stop < 0 or data[stop : stop + 2] != b"\n\n":
+                break
+            payload = data[start + _PAYLOAD_AT : stop]
+            if b"\r" in payload:
+                break  # a line end inside what looked like one line
+            try:
+                if not payload.isascii():
+                    payload.decode()
+                chunk = decode_usual(payload)
+            except (ValueError, RecursionError):
+                choice = None
+            else:
+                choice = _ordinary(chunk)
+            if choice is not None and (said := choice.delta) is not None:
+                content = said.content
+                if content and not said.has_more():
+                    text_bytes += len(content) if content.isascii() else len(content.encode())
+                else:
+                    text_bytes += said.text_bytes()
+                    parts += self._parts(choice.index, said)
+                    thinks = thinks or said.thinks()
+                chunk_id = chunk.id
+                start = stop + 2
+                continue
+            if run < start:
+                events.append(_run(data[run:start], text_bytes, parts, thinks, chunk_id))
+                text_bytes = parts = 0
+                thinks = False
+            self._read(payload, events)
+            start = run = stop + 2
+        if run < start:
+            events.append(_run(data[run:start], text_bytes, parts, thinks, chunk_id))
+        if start:
+            self._codec.at_start = False
+            if start == len(data):
+                return b""
+            data = data[start:]
+        if _is_torn(data):
+            self._torn = data
+            return b""
+        return data
+
+    def _feed_codec(self, data: bytes, events: list[StreamEvent]) -> None:
+        try:
+            payloads = self._codec.feed(data)
+        except EventTooLarge as error:
+            raise ProviderFault("cut", str(error)) from None
+        for payload in payloads:
+            self._read(payload, events)
+            if self.done:
+                break
+        if self._codec.failed and not self.done:
+            raise ProviderFault("cut", "an event is too large")
+        self._plain = self._codec.idle and not self.done
+
+    def _read(self, payload: bytes, events: list[StreamEvent]) -> None:
+        """One event's payload, whatever it is."""
+        meaning = payload.strip(b" \t\n")
+        if meaning == b"[DONE]":
+            self.done = True
+            return
+        if not meaning.startswith(b"{"):
+            return
+        try:
+            chunk, payload = read_completion(payload)
+        except Damaged as damage:
+            raise ProviderFault("cut", f"a damaged event: {damage}") from None
+        if chunk.error is not None:
+            raise event_fault(chunk.error, self._secrets)
+        payload = payload.replace(b"\n", b" ")  # in JSON a line feed can only stand between tokens
+        usage: bytes | None = None
+        if chunk.usage is not None or chunk.tollway is not UNSET:
+            fields = json.decode_fields(payload)
+            fields.pop("tollway", None)
+            usage = None if chunk.usage is None else bytes(fields.pop("usage"))
+            payload = json.encode_fields(fields)
+        choices = chunk.choices or []
+        bare = usage is not None and not choices
+        said = [(choice.index, choice.delta) for choice in choices if choice.delta is not None]
+        events.append(
+            StreamEvent(
+                data=b"" if bare else b"data: " + payload + b"\n\n",
+                tokens=any(delta.content or delta.has_more() for _, delta in said),
+                text_bytes=sum(delta.text_bytes() for _, delta in said),
+                other_parts=sum(self._parts(index, delta) for index, delta in said),
+                reasoning=any(delta.thinks() for _, delta in said),
+                finished=tuple((choice.index, choice.finish_reason) for choice in choices if choice.finish_reason),
+                usage=usage,
+                choices=not bare,
+                response_id=chunk.id,
+            )
+        )
+
+    def _parts(self, index: int, said: Said) -> int:
+        """Generated parts that are no text and that `said` begins."""
+        parts = len(said.images or ())
+        if said.audio and index not in self._sounding:
+            self._sounding.add(index)
+            parts += 1
+        return parts
+
+
+def _run(data: bytes, text_bytes: int, parts: int, thinks: bool, chunk_id: str | None) -> StreamEvent:
+    return StreamEvent(
+        data=data, tokens=True, text_bytes=text_bytes, other_parts=parts, reasoning=thinks, response_id=chunk_id
+    )
+
+
+def _ordinary(chunk: Completion) -> Choice | None:
+    """The only choice of a chunk that carries tokens and nothing to act on; None for any other chunk."""
+    choices = chunk.choices
+    if not choices or len(choices) != 1 or chunk.usage is not None:
+        return None
+    choice = choices[0]
+    said = choice.delta
+    if choice.finish_reason or said is None or chunk.error is not None or chunk.tollway is not UNSET:
+        return None
+    return choice if said.content or said.has_more() else None
+
+
+def _is_torn(rest: bytes) -> bool:
+    """Whether `rest` is the start of a plain event, short enough to wait for its end."""
+    if len(rest) > TORN_BYTES_MAX or b"\r" in rest or rest.find(b"\n") not in (-1, len(rest) - 1):
+        return False
+    return rest.startswith(_PREFIX) or _PREFIX.startswith(rest)
