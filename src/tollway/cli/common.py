@@ -11,8 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from tollway.client.api import RouterError, RouterUnreachable
-from tollway.client.wallet import WalletError
+from tollway.client.errors import RouterError, RouterUnreachable, WalletError
 from tollway.config.load import load, load_ledger
 from tollway.config.problems import ConfigError
 from tollway.config.schema import Config

@@ -22,7 +22,7 @@ from tollway.cli.chat import cost_line, print_stream
 from tollway.cli.common import command, out
 from tollway.cli.local_model import CONTEXT_LENGTH, MODEL_NAME, LocalModel, LocalModelMissing
 from tollway.cli.serve import free_address, serving
-from tollway.cli.tables import audit_line, print_statement
+from tollway.cli.tables import audit_lines, print_statement
 from tollway.client.api import RouterClient
 from tollway.client.wallet import EvmWallet, SolanaWallet, Wallet, account_id
 from tollway.config.load import loads
@@ -101,7 +101,7 @@ async def _demo(folder: Path, listen: str, simulated: bool, *, serve_on: bool) -
         for wallet in wallets:
             await asyncio.to_thread(_ask, url, wallet, f"{provider}/{MODEL_NAME}")
         report = await asyncio.to_thread(operator.audit, books)
-        _say("\nAudit", audit_line(report))
+        _say("\nAudit", audit_lines(report))
         if serve_on:
             _invite(url, files[0], f"{provider}/{MODEL_NAME}")
             await _interrupted()

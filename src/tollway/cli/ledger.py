@@ -7,7 +7,7 @@ import typer
 
 from tollway.api.session import entry_view
 from tollway.cli.common import CommandFailed, ConfigOption, JsonFlag, command, ledger_path, out, print_json
-from tollway.cli.tables import audit_line, print_statement
+from tollway.cli.tables import audit_lines, print_statement
 from tollway.domain.commands import RefusalReason, Refused
 from tollway.domain.money import format_usd, parse_usd
 from tollway.ledger import operator
@@ -72,6 +72,6 @@ def audit(config: ConfigOption = None, as_json: JsonFlag = False) -> None:
     if as_json:
         print_json(report)
     else:
-        out.print(audit_line(report))
+        out.print(audit_lines(report))
     if not report.clean:
         raise CommandFailed("the books don't balance: keep the file as it is and look at the differences above")

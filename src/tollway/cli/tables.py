@@ -14,18 +14,18 @@ def clock_time(at_ms: int) -> str:
     return dt.datetime.fromtimestamp(at_ms / 1000, dt.UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def audit_line(report: AuditReport) -> str:
-    """What an audit found, in one line, differences after it."""
+def audit_lines(report: AuditReport) -> str:
+    """What an audit found, in two lines, differences after them."""
     counts = (
-        f"{report.accounts} accounts, {report.transfers} transfers ({report.credits} credits, {report.holds} holds, "
-        f"{report.posts} posts, {report.voids} voids, {report.expired} expired), {report.pending} holds pending"
+        f"{report.accounts} accounts, {report.credits} credits, {report.holds} holds, {report.posts} posts, "
+        f"{report.voids} voids, {report.expired} expired, {report.pending} holds pending"
     )
     money = (
         f"{format_usd(report.credited_total)} USD credited, {format_usd(report.charged_total)} charged, "
         f"{format_usd(report.cost_total)} owed to providers, {format_usd(report.loss_total)} operator loss"
     )
     verdict = "the books balance" if report.clean else f"{report.difference_count} differences"
-    return "\n".join((f"{verdict}: {counts}; {money}", *report.differences))
+    return "\n".join((f"{verdict}: {counts}", money, *report.differences))
 
 
 def print_statement(entries: Sequence[Mapping[str, Any]]) -> None:
