@@ -10,11 +10,11 @@ from tollway.cli.lazy import Lazy, LazyGroup
 
 class Tollway(LazyGroup):
     table = {
-        "demo": Lazy("tollway.cli.demo:demo", "See it work: a wallet, a credit, a billed answer, the statement."),
+        "demo": Lazy("tollway.cli.demo:demo", "See it work: a wallet, a credit, a streamed and billed answer."),
         "serve": Lazy("tollway.cli.serve:serve", "Run the router."),
         "sign-in": Lazy("tollway.cli.sign_in:sign_in", "Print a Sign-In-With-X header value."),
         "chat": Lazy("tollway.cli.chat:chat", "Ask a model."),
-        "balance": Lazy("tollway.cli.balance:balance", "Show what a wallet can spend, and what is held."),
+        "balance": Lazy("tollway.cli.balance:balance", "Show what this wallet can spend, and what is held."),
         "statement": Lazy("tollway.cli.statement:statement", "Show what came in, what was held and what was charged."),
         "models": Lazy("tollway.cli.models:models", "List models with their prices."),
         "wallet": Lazy("tollway.cli.wallet:app", "Make and show wallets."),

@@ -13,7 +13,9 @@ from tollway.domain.money import format_usd, parse_usd
 from tollway.ledger import operator
 from tollway.wire import json
 
-app = typer.Typer(help="Money: credit, statement, audit.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Money: credit, statement, audit.", add_completion=False, no_args_is_help=True, rich_markup_mode=None
+)
 
 REFUSALS: dict[RefusalReason, str] = {
     "id_reused": "this --ref has credited another amount before: nothing was credited; choose a new --ref",

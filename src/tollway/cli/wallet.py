@@ -9,7 +9,7 @@ import typer
 from tollway.cli.common import JsonFlag, command, out, print_json
 from tollway.client.wallet import EvmWallet, SolanaWallet, Wallet, account_id, load_wallet
 
-app = typer.Typer(help="Make and show wallets.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Make and show wallets.", add_completion=False, no_args_is_help=True, rich_markup_mode=None)
 
 
 class Chain(StrEnum):

@@ -10,6 +10,7 @@ from typing import Any
 import httpx2
 import msgspec
 
+from tollway.client.errors import RouterError, RouterUnreachable
 from tollway.client.siwx import sign_in_header
 from tollway.client.wallet import Wallet
 from tollway.wire import json
@@ -18,20 +19,6 @@ from tollway.wire.sse import SseDecoder
 LIFETIME_S = 3600
 RENEW_S = 60  # sign anew when the header has less than this left
 ANSWER_SECONDS = 900.0
-
-
-class RouterError(Exception):
-    """The router said no. `code` is its stable code, `error` the whole error object."""
-
-    def __init__(self, status: int, error: dict[str, Any]) -> None:
-        super().__init__(str(error.get("message", f"the router answered {status}")))
-        self.status = status
-        self.code = error.get("code")
-        self.error = error
-
-
-class RouterUnreachable(Exception):
-    """Nothing answered at that address, or not in time."""
 
 
 class Delta(msgspec.Struct, frozen=True, kw_only=True):

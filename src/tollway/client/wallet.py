@@ -14,16 +14,13 @@ from typing import Protocol
 from nacl.bindings import crypto_sign_seed_keypair
 from nacl.signing import SigningKey
 
+from tollway.client.errors import WalletError
 from tollway.wire import base58, chains, evm, json, secp256k1
 
 KEY_BYTES = 32
 FILE_BYTES_MAX = 4096  # a Solana wallet takes about 230 bytes, an Ethereum one 67
 
 _EVM_KEY = re.compile(rb"\s*(?:0x)?([0-9a-fA-F]{64})\s*\Z")
-
-
-class WalletError(Exception):
-    """A wallet can't be made, read or written; the message says what to do. Never holds key material."""
 
 
 class Wallet(Protocol):
