@@ -243,9 +243,12 @@ class Tollway(Server):
     def credit(self) -> None:
         run(TOLLWAY, "ledger", "credit", self.account, CREDIT_USD, "--ref", "bench", "--config", self.config)
 
-    def audit(self) -> str:
-        """What the audit of the books says. BenchFailed when they don't balance."""
-        return run(TOLLWAY, "ledger", "audit", "--config", self.config)
+    def audit(self, answers: int) -> str:
+        """That the books balance and hold each answer once. BenchFailed when they don't."""
+        books = json.loads(run(TOLLWAY, "ledger", "audit", "--config", self.config, "--json"))
+        if (books["posts"], books["voids"], books["pending"]) != (answers, 0, 0):
+            raise BenchFailed(f"{answers} answers were given, and the books say {books}")
+        return f"books: balanced, {answers} answers given and {answers} posted"
 
 
 @contextlib.contextmanager

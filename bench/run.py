@@ -111,7 +111,8 @@ class Bench:
             peaks = [sample.get("peak_mb", 0.0) for sample in self.samples if sample["target"] == gateway.name]
             self.facts[gateway.name]["peak_mb"] = max(peaks)
             if isinstance(gateway, Tollway):
-                self.notes.append(f"books: {' '.join(gateway.audit().split())}")
+                loads = [sample for sample in self.samples if sample["target"] == gateway.name and "errors" in sample]
+                self.notes.append(gateway.audit(sum(sample["ok"] for sample in loads)))
 
     def sample(self, kind: str, target: Server) -> dict[str, Any]:
         """One load against one target: its CPU over the work done, and what the load generator saw."""
