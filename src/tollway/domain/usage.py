@@ -30,3 +30,4 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
     cost: int
     estimated: bool = False  # our own count stands in for the provider's
     flags: tuple[str, ...] = ()  # why it is remarkable: usage_missing, usage_refused, zero_completion, cut ...
+    refused: str | None = None  # the start of a usage object that can't be true, for the operator

@@ -32,6 +32,8 @@ from tollway.metering.usage import check, parse_usage
 # As the record has it, and one more. "complete" is an answer read to its end, also when its client had left before.
 Ending = Ended | Literal["client_left_before_token"]
 
+REFUSED_BYTES_MAX = 1024  # of a usage object that can't be true: what the operator is shown of it
+
 _FREE = frozenset({"provider_failed", "refused", "ledger_failed"})
 _NOTHING = Generated()
 
@@ -82,6 +84,9 @@ def meter(
         cost=cost_of(usage, call.features, candidate.tariff),
         estimated=estimated,
         flags=tuple(flags),
+        refused=None
+        if usage_raw is None or reported is not None
+        else usage_raw[:REFUSED_BYTES_MAX].decode(errors="replace"),
     )
 
 

@@ -18,7 +18,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     bounds: dict[str, int]
     caps: dict[str, int]
     too_dear: tuple[str, ...]  # keys that can't fit one token into max_cost
-    cheapest: Candidate  # of those in `bounds`
+    candidates: tuple[Candidate, ...]  # those in `bounds`
 
     @property
     def amounts(self) -> tuple[int, ...]:
@@ -35,7 +35,7 @@ def terms(call: Call, plan: Plan) -> Terms:
     bounds: dict[str, int] = {}
     caps: dict[str, int] = {}
     too_dear: list[str] = []
-    least: tuple[int, Candidate] | None = None
+    fitting: list[Candidate] = []
     for candidate in plan.candidates:
         bound = hold_bound(call, candidate)
         if call.max_cost is not None and bound > call.max_cost:
@@ -46,21 +46,21 @@ def terms(call: Call, plan: Plan) -> Terms:
             caps[candidate.key] = cap
             bound = hold_bound(call, candidate, cap)
         bounds[candidate.key] = bound
-        if least is None or bound < least[0]:
-            least = (bound, candidate)
-    if least is None:
+        fitting.append(candidate)
+    if not fitting:
         needed = min(hold_bound(call, candidate, 1) for candidate in plan.candidates)
         raise RequestError(
             f"No provider of this model can answer within max_cost: one token may cost up to {format_usd(needed)} USD.",
             param="max_cost",
         )
-    return Terms(bounds=bounds, caps=caps, too_dear=tuple(too_dear), cheapest=least[1])
+    return Terms(bounds=bounds, caps=caps, too_dear=tuple(too_dear), candidates=tuple(fitting))
 
 
 def insufficient(call: Call, terms: Terms, available: int) -> TollwayError:
     """402: the balance, the hold that was needed, and the largest max_tokens that the balance could carry."""
     needed = min(terms.bounds.values())
-    fits = affordable_max_tokens(call, terms.cheapest, max(0, available))
+    # Not only of the one with the least bound: another may ask less for the prompt and more for the answer.
+    fits = max(affordable_max_tokens(call, candidate, max(0, available)) for candidate in terms.candidates)
     advice = f"lower {call.max_tokens_field} to {fits} or top up" if fits >= 1 else "top up"
     return InsufficientBalance(
         f"This call may cost up to {format_usd(needed)} USD and the balance has {format_usd(available)} USD free: "

@@ -8,7 +8,7 @@ import pytest
 from helpers.metered import call, candidate, tariff
 from tollway.domain.price import Price, Rates, Tier
 from tollway.domain.usage import Charge, Generated, Usage
-from tollway.metering.meter import Ending, meter
+from tollway.metering.meter import REFUSED_BYTES_MAX, Ending, meter
 
 # A token of the prompt costs 1 nano-USD, one of the answer 10; the wallet pays half as much again.
 AT = candidate(tariff(Rates(input=1_000, output=10_000), markup_bps=5_000))
@@ -54,8 +54,18 @@ def test_a_complete_call_without_usage_pays_our_own_count() -> None:
 def test_impossible_usage_is_refused_and_our_own_count_stands_in(raw: bytes, reason: str) -> None:
     charge = ended("complete", usage_raw=raw, generated=SAID, finish_reasons=["stop"])
     assert charge == Charge(
-        usage=Usage(prompt=100, completion=20), price=450, cost=300, estimated=True, flags=(f"usage_refused:{reason}",)
+        usage=Usage(prompt=100, completion=20),
+        price=450,
+        cost=300,
+        estimated=True,
+        flags=(f"usage_refused:{reason}",),
+        refused=raw.decode(),
     )
+
+
+def test_of_usage_that_was_refused_the_operator_is_shown_the_start() -> None:
+    charge = ended("complete", usage_raw=b"[" * 5_000, generated=SAID)
+    assert charge.refused == "[" * REFUSED_BYTES_MAX
 
 
 def test_usage_over_a_limit_that_the_router_lowered_is_refused() -> None:

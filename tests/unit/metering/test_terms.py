@@ -28,7 +28,7 @@ def test_the_amounts_are_the_distinct_bounds_largest_first() -> None:
     asked = call(max_tokens=100)
     offer = terms(asked, plan(CHEAP, DEAR, TWIN))
     assert offer.amounts == (hold_bound(asked, DEAR), hold_bound(asked, CHEAP))
-    assert (offer.caps, offer.too_dear, offer.cheapest) == ({}, (), CHEAP)
+    assert (offer.caps, offer.too_dear, offer.candidates) == ({}, (), (CHEAP, DEAR, TWIN))
 
 
 def test_the_candidates_beyond_a_hold_are_those_with_a_larger_bound() -> None:
@@ -68,6 +68,14 @@ def test_a_balance_that_is_too_small_is_told_what_it_could_carry() -> None:
         "max_tokens_affordable": 50,
     }
     assert "lower max_tokens to 50 or top up" in refused.message
+
+
+def test_the_output_a_balance_could_carry_is_the_most_that_any_candidate_gives_for_it() -> None:
+    asked = call(max_tokens=10)
+    dear_prompt, dear_answer = at("dear-prompt", 3, 1), at("dear-answer", 1, 100)
+    offer = terms(asked, plan(dear_prompt, dear_answer))
+    assert hold_bound(asked, dear_prompt) < hold_bound(asked, dear_answer)
+    assert insufficient(asked, offer, PROMPT + 500).details["max_tokens_affordable"] == 5
 
 
 @pytest.mark.parametrize("available", [0, -5, PROMPT])
