@@ -96,7 +96,8 @@ async def serving(config: Config) -> AsyncIterator[tuple[Router, str]]:
 def bind(place: Address) -> socket.socket:
     """A bound socket; port 0 takes a free one. Raises OSError."""
     family = socket.AF_INET6 if ":" in place.host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    # Named TCP, connections get TCP_NODELAY from any event loop: an answer's head and body must not wait for an ACK.
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((place.host, place.port))
