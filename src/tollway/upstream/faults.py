@@ -15,7 +15,7 @@ from tollway.wire import json
 
 REASON_BYTES_MAX = 1024  # CONTRACT: a provider's reason is passed on, cut to 1 KB
 DETAIL_CHARS_MAX = 300  # one line of a log
-SCAN_CHARS_MAX = 16 << 10  # of a message: what is looked at for secrets before it is cut
+SCAN_CHARS_MAX = 4 << 10  # of a message: what is looked at for secrets before it is cut
 
 REDACTED = "[redacted]"
 
@@ -79,17 +79,17 @@ _OWN_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}\Z")
 
 # Linear in the text: a repetition that may fail at its end is bounded.
 _SECRETS = re.compile(
-    r"\bbearer\s+\S+"
+    r"\bbearer\s+[^\s\"'<>(){},;]+"
     r"|\beyJ[\w-]{8,}(?:\.[\w-]*){0,2}"  # a JWT
     r"|\b(?:sk|pk|rk|gsk|xai|hf|nvapi|key|csk|fw|tgp|r8|pplx|esecret|AIza|AKIA)[-_]?(?=[\w*-]{0,64}[\d*])[\w*-]{12,}"
     r"|\bsk-[\w*.-]{3,}"  # OpenAI's, masked or short
     r"|\b(?:org|proj)[-_](?=\w*\d)\w{4,}|\b(?:org|proj)[-_]\w{16,}"
-    r"|\b[a-z][a-z0-9+.-]{1,15}://[^\s\"'<>]+"
+    r"|\b[a-z][a-z0-9+.-]{1,15}://[^\s\"'<>(){},;]+"
     r"|\[(?=[0-9a-f.]{0,15}:[0-9a-f.]{0,15}:)[0-9a-f:.]{2,45}\](?::\d+)?"  # IPv6 in brackets
     r"|\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b"
     r"|\blocalhost\b(?::\d+)?"
     r"|\b(?:[a-z0-9_-]{1,63}\.){1,8}(?:com|net|org|io|ai|dev|cloud|app|co|us|eu|uk|de|fr|cn|jp|xyz|tech|run|internal"
-    r"|intranet|local|lan|corp|home|svc|arpa)\b(?::\d+)?(?:/[^\s\"'<>]*)?"
+    r"|intranet|local|lan|corp|home|svc|arpa)\b(?::\d+)?(?:/[^\s\"'<>(){},;]*)?"
     r"|\b(?=[a-z_-]{0,64}\d)(?=[0-9_-]{0,64}[a-z])[0-9a-z_-]{40,}",  # any long opaque token
     re.IGNORECASE,
 )

@@ -239,15 +239,15 @@ class ChunkReader:
         if not meaning.startswith(b"{"):
             return
         try:
-            chunk, payload = read_completion(payload)
+            chunk, readable = read_completion(payload)
         except Damaged as damage:
             raise ProviderFault("cut", f"a damaged event: {damage}") from None
         if chunk.error is not None:
             raise event_fault(chunk.error, self._secrets)
-        payload = payload.replace(b"\n", b" ")  # in JSON a line feed can only stand between tokens
+        payload = payload.replace(b"\n", b" ")  # in JSON a line feed can only stand between values
         usage: bytes | None = None
         if chunk.usage is not None or chunk.tollway is not UNSET:
-            fields = json.decode_fields(payload)
+            fields = json.decode_fields(readable.replace(b"\n", b" "))
             fields.pop("tollway", None)
             usage = None if chunk.usage is None else bytes(fields.pop("usage"))
             payload = json.encode_fields(fields)
