@@ -15,6 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 FILE_LINES_MAX = 400
+SUITE_LINES_MAX = 700  # a suite lists as many rules as its subject has; split, it would be read in two places
 FUNCTION_LINES_MAX = 70
 PARAMETERS_MAX = 8
 README_LINES_MAX = 120
@@ -111,12 +112,12 @@ def hidden_imports(tree: ast.Module) -> Iterator[tuple[int, str]]:
 RULES = (long_functions, long_signatures, hidden_state, bare_excepts, hidden_imports)
 
 
-def complaints(text: str) -> list[str]:
+def complaints(text: str, lines_max: int = FILE_LINES_MAX) -> list[str]:
     """Everything the rules have to say of one file of Python."""
     found: list[tuple[int, str]] = []
     lines = text.count("\n")
-    if lines > FILE_LINES_MAX:
-        found.append((lines, f"the file has {lines} lines, at most {FILE_LINES_MAX}"))
+    if lines > lines_max:
+        found.append((lines, f"the file has {lines} lines, at most {lines_max}"))
     tree = ast.parse(text)
     for rule in RULES:
         found.extend(rule(tree))
@@ -130,7 +131,8 @@ def matches(pattern: re.Pattern[str], path: Path) -> list[str]:
 
 @pytest.mark.parametrize("path", CODE, ids=relative)
 def test_a_file_does_one_thing_and_hides_nothing(path: Path) -> None:
-    found = complaints(text_of(path))
+    is_suite = path.name.startswith("test_")
+    found = complaints(text_of(path), SUITE_LINES_MAX if is_suite else FILE_LINES_MAX)
     assert not found, "\n".join(f"{relative(path)}:{complaint}" for complaint in found)
 
 
