@@ -36,3 +36,7 @@ class Watch(Protocol):
 
     def resume(self, total: float) -> None:
         """Go on after a stop (reading on for a client that left), for `total` seconds at most from now."""
+
+    def overtime(self, seconds: float) -> None:
+        """Let the last words be said: neither the call's total nor a drain stands against them for `seconds` from now.
+        A client that left stays gone."""

@@ -6,7 +6,8 @@ event of a stream costs an assignment, not a timer.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+import contextlib
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from typing import Any, TypeVar
 
 from tollway.domain.waiting import Interrupted, Limit, Reason, Stop
@@ -17,7 +18,7 @@ T = TypeVar("T")
 class CallWatch:
     """domain.waiting.Watch on asyncio. Made by the task that serves the call, and closed by it."""
 
-    __slots__ = ("_due", "_fired", "_loop", "_stop", "_task", "_timer", "_total_due", "_waiting", "_what")
+    __slots__ = ("_armed", "_due", "_fired", "_loop", "_stop", "_task", "_timer", "_total_due", "_waiting", "_what")
 
     def __init__(self, total: float) -> None:
         task = asyncio.current_task()
@@ -30,14 +31,16 @@ class CallWatch:
         self._waiting = False
         self._fired: Reason | None = None  # what the current wait was cancelled for
         self._stop: Stop | None = None
-        self._timer = self._loop.call_at(self._due, self._on_timer)
+        # uvloop's handle of a timer that is due at once doesn't know its time, so it is kept here.
+        self._armed = self._due
+        self._timer: asyncio.Handle = self._loop.call_at(self._due, self._on_timer)
 
     def limit(self, what: Limit, seconds: float) -> None:
         """From now on, interrupt a wait when `seconds` pass; replaces the limit set before. `total` stays."""
         due = self._loop.time() + seconds
         if due < self._total_due:
             self._due, self._what = due, what
-            if due < self._timer.when():
+            if due < self._armed:
                 self._arm(due)
         else:
             self.rest()
@@ -52,50 +55,61 @@ class CallWatch:
             self._stop = reason
             self._interrupt(reason)
 
-    def resume(self, total: float) -> None:
-        """Go on after a stop (reading on for a client that left), for `total` seconds at most from now."""
-        self._stop = None
+    def extend(self, total: float) -> None:
+        """The call may take `total` seconds from now. A stop stays a stop."""
         self._total_due = self._loop.time() + total
         self.rest()
         self._arm(self._total_due)
 
+    def resume(self, total: float) -> None:
+        """Go on after a stop (reading on for a client that left), for `total` seconds at most from now."""
+        self._stop = None
+        self.extend(total)
+
+    def overtime(self, seconds: float) -> None:
+        """Let the last words be said: neither the call's total nor a drain stands against them for `seconds` from now.
+        A client that left stays gone."""
+        if self._stop != "client_left":
+            self.resume(seconds)
+
     async def wait(self, awaitable: Coroutine[Any, Any, T]) -> T:
         """Await under the watch. Raises Interrupted; a cancellation that isn't ours passes through."""
+        assert not self._waiting, "a call waits for one thing at a time"
         if self._stop is not None:
             awaitable.close()
             raise Interrupted(self._stop)
         self._waiting = True
+        others = self._task.cancelling()  # cancellations that were there before and are not ours to judge
         try:
             return await awaitable
         except asyncio.CancelledError:
-            if self._fired is None:
-                raise
-            fired = self._reason()
-            if self._task.uncancel() > 0:
-                raise  # somebody else cancelled as well: theirs wins
-            raise Interrupted(fired) from None
+            fired, self._fired = self._fired, None
+            if fired is None or self._task.uncancel() > others:
+                raise  # somebody else cancelled, perhaps as well: theirs wins
+            raise Interrupted(self._greater(fired)) from None
         finally:
             self._waiting = False
             if self._fired is not None:
-                # The wait swallowed the cancellation: what it gave stands, and a stop ends the next wait.
+                # What was waited for took the cancellation for itself: what it gave stands, a stop ends the next wait.
                 self._fired = None
                 self._task.uncancel()
 
     def close(self) -> None:
         self._timer.cancel()
 
-    def _reason(self) -> Reason:
-        fired, self._fired = self._fired, None
-        assert fired is not None
-        return self._stop or fired  # a stop that came in the same moment as a limit is the greater news
+    def _greater(self, fired: Reason) -> Reason:
+        """A stop that came in the same moment as a limit says more."""
+        return self._stop or fired
 
     def _interrupt(self, reason: Reason) -> None:
-        if self._waiting and self._fired is None:
+        # A task that is running can't be woken: cancelling it now would end whatever it awaits after this wait.
+        if self._waiting and self._fired is None and asyncio.current_task() is not self._task:
             self._fired = reason
             self._task.cancel()
 
     def _arm(self, due: float) -> None:
         self._timer.cancel()
+        self._armed = due
         self._timer = self._loop.call_at(due, self._on_timer)
 
     def _on_timer(self) -> None:
@@ -109,6 +123,41 @@ class CallWatch:
         self.rest()
         self._arm(self._total_due)
         self._interrupt(what)
+
+
+class CallsInFlight:
+    """The watches of all calls under way: counted, cut, waited for."""
+
+    def __init__(self) -> None:
+        self._watches: set[CallWatch] = set()
+        self._none = asyncio.Event()
+        self._none.set()
+
+    def __len__(self) -> int:
+        return len(self._watches)
+
+    def __iter__(self) -> Iterator[CallWatch]:
+        return iter(self._watches)
+
+    @contextlib.contextmanager
+    def enter(self, total: float) -> Iterator[CallWatch]:
+        """A watch for the call that the running task serves, for `total` seconds unless they are extended."""
+        watch = CallWatch(total)
+        self._watches.add(watch)
+        self._none.clear()
+        try:
+            yield watch
+        finally:
+            watch.close()
+            self._watches.discard(watch)
+            if not self._watches:
+                self._none.set()
+
+    async def idle(self, seconds: float) -> bool:
+        """Wait until there is none, `seconds` at the most; whether it came to that."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._none.wait(), seconds)
+        return not self._watches
 
 
 async def watch_client(receive: Callable[[], Awaitable[Mapping[str, Any]]], watch: CallWatch) -> None:
