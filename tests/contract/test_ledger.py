@@ -14,6 +14,8 @@ from tollway.domain.commands import (
     Entry,
     Held,
     Insufficient,
+    NoteDelivery,
+    Noted,
     Posted,
     Refused,
     Result,
@@ -399,3 +401,35 @@ async def test_several_commands_are_carried_out_in_order(home: Home) -> None:
         Posted(charged=5, loss=0, available=0),
         Burned(),
     ]
+
+
+async def test_what_became_of_an_answer_is_noted_once_and_survives_a_restart(home: Home) -> None:
+    call = fresh_id()
+    await home.apply(credit(USD), hold(USD, id=call), post(call, USD, 0))
+    assert await home.one(NoteDelivery(id=call, delivery="complete")) == Noted()
+    assert await home.one(NoteDelivery(id=call, delivery="partial")) == Noted()
+    noted = await home.ledger.call(WALLET, call)
+    await home.restart()
+    kept = await home.ledger.call(WALLET, call)
+    assert noted is not None
+    assert noted.delivery == "complete"
+    assert kept == noted
+
+
+@pytest.mark.parametrize("end", [None, void])
+async def test_only_a_posted_call_has_a_delivery_to_note(home: Home, end: Callable[[str], Command] | None) -> None:
+    call = fresh_id()
+    await home.apply(credit(USD), hold(USD, id=call))
+    if end is not None:
+        await home.one(end(call))
+    assert await home.one(NoteDelivery(id=call, delivery="complete")) == Refused(reason="unknown_hold")
+    assert await home.one(NoteDelivery(id=fresh_id(), delivery="complete")) == Refused(reason="unknown_hold")
+
+
+async def test_a_delivery_is_seen_before_it_is_on_disk(home: Home) -> None:
+    call = fresh_id()
+    await home.apply(credit(USD), hold(USD, id=call), post(call, USD, 0))
+    await home.one(NoteDelivery(id=call, delivery="complete"))
+    noted = await home.ledger.call(WALLET, call)
+    assert noted is not None
+    assert noted.delivery == "complete"

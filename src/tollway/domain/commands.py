@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from tollway.domain.record import CallRecord
+from tollway.domain.record import CallRecord, Delivery
 
 # --- commands
 
@@ -69,7 +69,15 @@ class Revoke(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     expires_ms: int
 
 
-Command = Hold | Post | Void | Credit | BurnNonce | Revoke
+class NoteDelivery(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """What became of a posted call's answer, once its end was handed over. Not money: nobody waits for the disk, and a
+    crash leaves the record's own word, which is `unknown`. The first note stays."""
+
+    id: str  # the call's
+    delivery: Delivery
+
+
+Command = Hold | Post | Void | Credit | BurnNonce | Revoke | NoteDelivery
 
 # --- results
 
@@ -106,6 +114,10 @@ class Revoked(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     pass
 
 
+class Noted(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    pass
+
+
 RefusalReason = Literal[
     "unknown_account",
     "unknown_hold",
@@ -125,7 +137,7 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     reason: RefusalReason
 
 
-Result = Held | Insufficient | Posted | Voided | Credited | Burned | Revoked | Refused
+Result = Held | Insufficient | Posted | Voided | Credited | Burned | Revoked | Noted | Refused
 
 # --- views
 

@@ -52,7 +52,8 @@ class Ledger(Protocol):
         """Whether commands are being booked at the moment."""
 
     async def apply(self, commands: Sequence[Command]) -> list[Result]:
-        """Carry out `commands` in order, as one: a Hold's result comes when it is decided, every other when durable.
+        """Carry out `commands` in order, as one: the result of a Hold or NoteDelivery comes when it is
+        decided, every other when durable.
 
         Raises LedgerUnavailable (nothing of it is or will be booked) or LedgerOutcomeUnknown (ask again, same ids)."""
 

@@ -6,8 +6,9 @@ Knows the shape of rows, but neither SQL nor the rules by which rows come about.
 import asyncio
 from typing import Any
 
-from tollway.domain.commands import BurnNonce, Revoke
-from tollway.ledger.book import KINDS, Decision
+from tollway.domain.commands import BurnNonce, Command, Revoke
+from tollway.domain.record import Delivery
+from tollway.ledger.book import KINDS, Decision, DeliveryNote
 from tollway.ledger.books import Books
 from tollway.ledger.transfer import Account, Transfer
 from tollway.wire import json
@@ -24,6 +25,7 @@ class Batch:
     __slots__ = (
         "commands",
         "counters",
+        "deliveries",
         "forget_nonces_ms",
         "forget_revocations_ms",
         "number",
@@ -42,6 +44,7 @@ class Batch:
         self.state: Row = ()
         self.forget_nonces_ms: int | None = None  # nonces that expired up to then may go
         self.forget_revocations_ms = 0
+        self.deliveries: dict[str, Delivery] = {}  # by call id: on their way to disk
         self.waiters: list[asyncio.Future[None]] = []
 
     def add(self, decision: Decision, record: bytes | None, epoch: int) -> None:
@@ -61,6 +64,9 @@ class Batch:
             self._append("insert_nonce", (note.account, note.nonce, note.expires_ms))
         elif isinstance(note, Revoke):
             self._append("insert_revocation", (note.message_hash, note.account, note.expires_ms))
+        elif isinstance(note, DeliveryNote):
+            self._append("insert_delivery", (note.seq, note.delivery))
+            self.deliveries.setdefault(note.id, note.delivery)
 
     def add_secret(self, name: str, value: bytes) -> None:
         self.commands += 1
@@ -112,11 +118,24 @@ class Batch:
                 found.update(row[1] for row in rows)
         return found
 
+    def fail(self, error: Exception) -> None:
+        """Tell everybody who waits for it."""
+        for waiter in self.waiters:
+            if not waiter.done():
+                waiter.set_exception(error)
+
     def _append(self, query: str, row: Row) -> None:
         rows = self.rows.get(query)
         if rows is None:
             rows = self.rows[query] = []
         rows.append(row)
+
+
+def subject_of(command: Command) -> object:
+    """What an unknown outcome is remembered by."""
+    if isinstance(command, BurnNonce):
+        return (command.account, command.nonce)
+    return command.message_hash if isinstance(command, Revoke) else command.id
 
 
 def _row(transfer: Transfer, decision: Decision, epoch: int) -> tuple[str, Row]:

@@ -47,6 +47,8 @@ from tollway.domain.commands import (
     Held,
     Hold,
     Insufficient,
+    Noted,
+    NoteDelivery,
     Post,
     Posted,
     Refused,
@@ -57,7 +59,7 @@ from tollway.domain.commands import (
     Voided,
 )
 from tollway.domain.money import AMOUNT_NANO_MAX
-from tollway.domain.record import CallRecord
+from tollway.domain.record import CallRecord, Delivery
 from tollway.ledger.transfer import (
     Account,
     Kind,
@@ -106,6 +108,15 @@ class Expire(msgspec.Struct, frozen=True, kw_only=True):
     id: str
 
 
+class DeliveryNote(msgspec.Struct, frozen=True, gc=False):
+    """What became of the answer of the call that was posted with transfer `seq`."""
+
+    seq: int
+    account: str
+    id: str
+    delivery: Delivery
+
+
 class View(Protocol):
     """What the books say, as far as a command needs it."""
 
@@ -129,7 +140,7 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     transfer: Transfer | None = None
     legs: tuple[Leg, ...] = ()
     record: CallRecord | None = None
-    note: BurnNonce | Revoke | None = None
+    note: BurnNonce | Revoke | DeliveryNote | None = None
 
 
 def decide(command: Command | Expire, view: View, seq: int, at_ms: int) -> Decision:
@@ -142,6 +153,8 @@ def decide(command: Command | Expire, view: View, seq: int, at_ms: int) -> Decis
         return _give_back(command, view, seq, at_ms)
     if isinstance(command, Credit):
         return _credit(command, view, seq, at_ms)
+    if isinstance(command, NoteDelivery):
+        return _note_delivery(command, view)
     if isinstance(command, BurnNonce):
         if command.expires_ms <= view.forgotten_ms or view.nonce_used(command.account, command.nonce):
             return Decision(Refused(reason="nonce_used"))
@@ -321,6 +334,14 @@ def _credit(command: Credit, view: View, seq: int, at_ms: int) -> Decision:
         ref=command.ref,
     )
     return _booked(transfer, view)
+
+
+def _note_delivery(command: NoteDelivery, view: View) -> Decision:
+    chain = view.chain(command.id)
+    if state_of(chain) != "posted":
+        return Decision(_UNKNOWN)
+    posted = chain[-1]
+    return Decision(Noted(), note=DeliveryNote(posted.seq, posted.account, command.id, command.delivery))
 
 
 def _booked(transfer: Transfer, view: View, record: CallRecord | None = None) -> Decision:

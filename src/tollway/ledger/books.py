@@ -6,11 +6,23 @@ command out.
 
 import hashlib
 from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Literal
 
-from tollway.domain.commands import BurnNonce, Command, Revoke
+from tollway.domain.commands import BurnNonce, Command, Credit, Hold, Post, Revoke
 from tollway.domain.ids import id_time_ms
-from tollway.ledger.book import Decision, Expire, decide
-from tollway.ledger.transfer import Account, Transfer, enter
+from tollway.ledger.book import Decision, DeliveryNote, Expire, decide
+from tollway.ledger.transfer import (
+    LOSS,
+    REVENUE,
+    Account,
+    Transfer,
+    enter,
+    provider_account,
+    source_account,
+)
+
+Key = tuple[Literal["account", "chain"], str]
 
 # A revocation is kept for a day beyond its message's expiry, so that a clock set back can't bring the message to life.
 REVOCATION_GRACE_MS = 24 * 3600 * 1000
@@ -65,6 +77,34 @@ class Books:
             self.newest_ms = made_ms
         return False
 
+    def missing(self, commands: Sequence[Command]) -> list[Key]:
+        """What the book needs for these that isn't in memory."""
+        accounts = self.accounts
+        missing: list[Key] = []
+        for command in commands:
+            if isinstance(command, BurnNonce | Revoke):
+                continue
+            if self.must_look_up(command.id):
+                missing.append(("chain", command.id))
+            if isinstance(command, Hold):
+                wanted: tuple[str, ...] = (command.account,)
+            elif isinstance(command, Credit):
+                wanted = (command.account, source_account(command.source))
+            else:
+                wanted = tuple(transfer.account for transfer in self.chain(command.id)[:1])
+                if isinstance(command, Post):
+                    wanted = (*wanted, provider_account(command.provider))
+            missing.extend(("account", account) for account in wanted if account not in accounts)
+        return missing
+
+    def drop_older_accounts(self, needed: Iterable[Account]) -> None:
+        """Keep the younger half, and those in `needed`. Only for a store that has committed the others."""
+        newest = list(self.accounts.items())[len(self.accounts) // 2 :]
+        kept = {own: self.accounts[own] for own in (REVENUE, LOSS)}
+        kept.update((account.id, account) for account in needed)
+        kept.update(newest)
+        self.accounts = kept
+
     def remember(self, id: str, chain: tuple[Transfer, ...]) -> None:
         """Note what the store says of `id`; an empty chain says that it has never been used."""
         if chain and chain[-1].kind == "hold":
@@ -90,10 +130,10 @@ class Books:
         elif decision.note is not None:
             self.note(decision.note)
 
-    def note(self, note: BurnNonce | Revoke) -> None:
+    def note(self, note: BurnNonce | Revoke | DeliveryNote) -> None:
         if isinstance(note, BurnNonce):
             self.burn(note.account, note.nonce, note.expires_ms)
-        else:
+        elif isinstance(note, Revoke):
             known_ms = self.revocations.get(note.message_hash, 0)
             self.revocations[note.message_hash] = max(known_ms, note.expires_ms)
 

@@ -3,11 +3,13 @@
 import os
 from collections.abc import Sequence
 
+import msgspec
+
 from tollway.domain.clock import Clock
 from tollway.domain.commands import Balance, Command, Result, Statement
 from tollway.domain.errors import LedgerUnavailable
 from tollway.domain.record import CallRecord
-from tollway.ledger.book import Expire
+from tollway.ledger.book import DeliveryNote, Expire
 from tollway.ledger.books import Books
 from tollway.ledger.statement import check_limit, decode_cursor, statement_of
 from tollway.ledger.transfer import Transfer
@@ -23,6 +25,7 @@ class MemoryLedger:
         self._records: dict[tuple[str, str], CallRecord] = {}  # (account, call id)
         self._by_response: dict[tuple[str, str], CallRecord] = {}  # (account, the provider's response id)
         self._secrets: dict[str, bytes] = {}
+        self._noted: set[str] = set()  # calls whose delivery is known
         self._closed = False
 
     @property
@@ -86,4 +89,15 @@ class MemoryLedger:
             self._records[record.account, record.id] = record
             if record.response_id is not None:
                 self._by_response[record.account, record.response_id] = record
+        if isinstance(note := decision.note, DeliveryNote):
+            self._note_delivery(note)
         return decision.result
+
+    def _note_delivery(self, note: DeliveryNote) -> None:
+        if note.id in self._noted:
+            return
+        self._noted.add(note.id)
+        record = msgspec.structs.replace(self._records[note.account, note.id], delivery=note.delivery)
+        self._records[note.account, note.id] = record
+        if record.response_id is not None and self._by_response[note.account, record.response_id].id == note.id:
+            self._by_response[note.account, record.response_id] = record

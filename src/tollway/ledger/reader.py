@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
+
 from tollway.domain.commands import Statement
 from tollway.domain.record import CallRecord
 from tollway.ledger.batch import RESPONSE_ID_CHARS_MAX, read_transfer
@@ -72,4 +74,7 @@ def read_call(connection: sqlite3.Connection, account: str, id: str) -> CallReco
     if row is None:
         wanted = (account, RESPONSE_WALK_TRANSFERS_MAX, id[:RESPONSE_ID_CHARS_MAX])
         row = connection.execute(QUERIES["call_by_response"], wanted).fetchone()
-    return json.decode_as(row[0], CallRecord) if row is not None else None
+    if row is None:
+        return None
+    record, delivery = json.decode_as(row[0], CallRecord), row[1]
+    return record if delivery is None else msgspec.structs.replace(record, delivery=delivery)

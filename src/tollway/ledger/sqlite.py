@@ -17,18 +17,26 @@ from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+import msgspec
+
 from tollway.domain.clock import Clock
-from tollway.domain.commands import Balance, BurnNonce, Command, Credit, Hold, Post, Result, Revoke, Statement
+from tollway.domain.commands import (
+    Balance,
+    Command,
+    Hold,
+    NoteDelivery,
+    Result,
+    Statement,
+)
 from tollway.domain.errors import LedgerOutcomeUnknown, LedgerUnavailable, LedgerUnusable
 from tollway.domain.observer import Observer
 from tollway.domain.record import CallRecord
-from tollway.ledger.batch import Batch
+from tollway.ledger.batch import Batch, subject_of
 from tollway.ledger.book import Expire
-from tollway.ledger.books import REVOCATION_GRACE_MS, Books
+from tollway.ledger.books import REVOCATION_GRACE_MS, Books, Key
 from tollway.ledger.database import Connect, Snapshot, connect
 from tollway.ledger.lock import FileLock
 from tollway.ledger.reader import Reader
-from tollway.ledger.transfer import LOSS, REVENUE, provider_account, source_account
 from tollway.ledger.writer import Writer, Written
 from tollway.wire import json
 
@@ -38,9 +46,9 @@ QUEUE_COMMANDS_MAX = 50_000  # waiting for the disk; a hold that finds more is r
 FORGET_EVERY_MS = 60_000
 RECOVER_DELAY_S_MIN = 0.05  # between attempts to commit a probe, doubled each time
 RECOVER_DELAY_S_MAX = 5.0
+NOTE_DELAY_S = 0.25  # how long what nobody waits for may wait for a commit that others need
 RETRY_AFTER_MS = 1000  # what a caller is told while commits fail
 
-Key = tuple[Literal["account", "chain"], str]
 Phase = Literal["opening", "up", "down", "closing", "closed"]
 T = TypeVar("T")
 
@@ -63,6 +71,7 @@ class SqliteLedger:
         self._queued = Batch()
         self._writing: Batch | None = None
         self._scheduled = False  # the queued batch is about to be handed over
+        self._scheduled_later = False
         self._loading: dict[Key, asyncio.Task[bool]] = {}
         self._generation = 0  # of memory: what was read for an earlier one is not let in
         self._unsure: set[object] = set()  # what an unknown outcome is about, until it is known
@@ -102,7 +111,7 @@ class SqliteLedger:
 
     async def apply(self, commands: Sequence[Command]) -> list[Result]:
         self._check(commands)
-        while missing := self._missing(commands):
+        while missing := self._books.missing(commands):
             await self._load(missing)
             self._check(commands)
         at_ms = self._clock.now_ms()
@@ -113,7 +122,7 @@ class SqliteLedger:
                 result = self._carry_out(command, at_ms)
                 assert result is not None, "a command is always answered"
                 results.append(result)
-                if not isinstance(command, Hold):
+                if not isinstance(command, Hold | NoteDelivery):
                     durable = True
         except AssertionError as error:
             self._go_down("ledger_fault", f"memory contradicts itself: {error}")
@@ -132,7 +141,11 @@ class SqliteLedger:
         return await self._read(self._reading().statement(account, limit, cursor))
 
     async def call(self, account: str, id: str) -> CallRecord | None:
-        return await self._read(self._reading().call(account, id))
+        record = await self._read(self._reading().call(account, id))
+        for batch in (self._writing, self._queued):
+            if record is not None and batch is not None and record.id in batch.deliveries:
+                return msgspec.structs.replace(record, delivery=batch.deliveries[record.id])
+        return record
 
     def revoked(self, message_hash: str) -> bool:
         return message_hash in self._books.revocations
@@ -168,30 +181,10 @@ class SqliteLedger:
                 return
             raise LedgerUnavailable("The ledger's disk is too far behind.", retry_after_ms=RETRY_AFTER_MS)
         if self._phase == "down":
-            if any(_subject(command) in self._unsure for command in commands):
+            if any(subject_of(command) in self._unsure for command in commands):
                 raise LedgerOutcomeUnknown("the ledger can't yet tell whether this was booked")
             raise LedgerUnavailable("The ledger can't commit at the moment.", retry_after_ms=RETRY_AFTER_MS)
         raise LedgerUnavailable("The ledger is closed.")
-
-    def _missing(self, commands: Sequence[Command]) -> list[Key]:
-        """What the book needs for these that isn't in memory."""
-        books, accounts = self._books, self._books.accounts
-        missing: list[Key] = []
-        for command in commands:
-            if isinstance(command, BurnNonce | Revoke):
-                continue
-            if books.must_look_up(command.id):
-                missing.append(("chain", command.id))
-            if isinstance(command, Hold):
-                wanted: tuple[str, ...] = (command.account,)
-            elif isinstance(command, Credit):
-                wanted = (command.account, source_account(command.source))
-            else:
-                wanted = tuple(transfer.account for transfer in books.chain(command.id)[:1])
-                if isinstance(command, Post):
-                    wanted = (*wanted, provider_account(command.provider))
-            missing.extend(("account", account) for account in wanted if account not in accounts)
-        return missing
 
     def _carry_out(self, command: Command | Expire, at_ms: int) -> Result | None:
         decision = self._books.decide(command, at_ms)
@@ -200,7 +193,10 @@ class SqliteLedger:
             record = json.encode(decision.record) if decision.record is not None else None
             self._books.enter(decision)
             self._queued.add(decision, record, self._epoch)
-            self._schedule()
+            if isinstance(command, NoteDelivery):
+                self._schedule_later()
+            else:
+                self._schedule()
         return decision.result
 
     async def _settled(self) -> None:
@@ -209,6 +205,7 @@ class SqliteLedger:
         if batch is not None:
             future = self._loop.create_future()
             batch.waiters.append(future)
+            self._schedule()
             await future
 
     # --- loading
@@ -259,6 +256,17 @@ class SqliteLedger:
             self._scheduled = True
             self._loop.call_soon(self._hand_over)
 
+    def _schedule_later(self) -> None:
+        """What nobody waits for rides with the next commit, and has one of its own only when there is no other."""
+        if not self._scheduled_later:
+            self._scheduled_later = True
+            self._loop.call_later(NOTE_DELAY_S, self._schedule_now)
+
+    def _schedule_now(self) -> None:
+        self._scheduled_later = False
+        if self._queued.commands and self._phase == "up":
+            self._schedule()
+
     def _hand_over(self) -> None:
         """Give the queued batch to the writer. Called once all that was ready to run has run, so it is no smaller than
         it has to be, and never waits for more."""
@@ -296,7 +304,7 @@ class SqliteLedger:
                 error = LedgerOutcomeUnknown("the ledger can't tell whether this was booked")
             else:
                 error = _refused()
-            _fail(batch, error)
+            batch.fail(error)
             self._go_down(f"ledger_commit_{written.outcome}", written.detail)
             return
         for waiter in batch.waiters:
@@ -314,17 +322,13 @@ class SqliteLedger:
         if books.ended_count >= RECENT_CHAINS:
             books.rotate()
         if len(books.accounts) > ACCOUNTS_MAX:
-            newest = list(books.accounts.items())[ACCOUNTS_MAX // 2 :]
-            kept = {own: books.accounts[own] for own in (REVENUE, LOSS)}
-            kept.update((account.id, account) for account in self._queued.touched.values())
-            kept.update(newest)
-            books.accounts = kept
+            books.drop_older_accounts(self._queued.touched.values())
 
     # --- failing and recovering
 
     def _go_down(self, what: str, detail: str) -> None:
         """Stop booking, refuse what is queued, and begin to recover."""
-        _fail(self._queued, _refused())
+        self._queued.fail(_refused())
         self._queued = Batch()
         self._generation += 1
         self._observer.alarm(what, detail)
@@ -377,21 +381,8 @@ class SqliteLedger:
         self._lock.release()
 
 
-def _subject(command: Command) -> object:
-    """What an unknown outcome is remembered by."""
-    if isinstance(command, BurnNonce):
-        return (command.account, command.nonce)
-    return command.message_hash if isinstance(command, Revoke) else command.id
-
-
 def _refused() -> LedgerUnavailable:
     return LedgerUnavailable("The ledger could not commit: nothing was booked.", retry_after_ms=RETRY_AFTER_MS)
-
-
-def _fail(batch: Batch, error: Exception) -> None:
-    for waiter in batch.waiters:
-        if not waiter.done():
-            waiter.set_exception(error)
 
 
 def _unusable(path: Path, error: BaseException) -> LedgerUnusable:

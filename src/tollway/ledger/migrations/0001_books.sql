@@ -43,6 +43,12 @@ CREATE TABLE calls (
     record BLOB NOT NULL
 );
 
+-- What became of a posted call's answer, once its end was handed over; seq is the post's.
+CREATE TABLE deliveries (
+    seq INTEGER PRIMARY KEY,
+    delivery TEXT NOT NULL
+);
+
 CREATE TABLE nonces (
     account TEXT NOT NULL,
     nonce TEXT NOT NULL,

@@ -91,6 +91,9 @@ VALUES (?, ?, 'expire', ?, ?, ?, ?, ?, ?, ?)
 -- name: insert_call
 INSERT INTO calls (seq, response_id, record) VALUES (?, ?, ?)
 
+-- name: insert_delivery
+INSERT INTO deliveries (seq, delivery) VALUES (?, ?) ON CONFLICT (seq) DO NOTHING
+
 -- name: insert_nonce
 INSERT INTO nonces (account, nonce, expires_ms) VALUES (?, ?, ?)
 ON CONFLICT (account, nonce) DO UPDATE SET expires_ms = max(expires_ms, excluded.expires_ms)
@@ -174,10 +177,11 @@ LEFT JOIN accounts AS other ON other.no = page.counterparty
 ORDER BY page.seq DESC
 
 -- name: call_by_id
-SELECT calls.record
+SELECT calls.record, deliveries.delivery
 FROM transfers
 JOIN accounts ON accounts.no = transfers.account
 JOIN calls ON calls.seq = transfers.seq
+LEFT JOIN deliveries ON deliveries.seq = calls.seq
 WHERE transfers.id = ? AND accounts.id = ?
 ORDER BY transfers.seq DESC
 LIMIT 1
@@ -192,7 +196,12 @@ WITH RECURSIVE walk (seq, previous) AS (
     SELECT transfers.seq, transfers.previous FROM walk JOIN transfers ON transfers.seq = walk.previous
     LIMIT ?
 )
-SELECT calls.record FROM walk CROSS JOIN calls ON calls.seq = walk.seq WHERE calls.response_id = ? LIMIT 1
+SELECT calls.record, deliveries.delivery
+FROM walk
+CROSS JOIN calls ON calls.seq = walk.seq
+LEFT JOIN deliveries ON deliveries.seq = calls.seq
+WHERE calls.response_id = ?
+LIMIT 1
 
 -- name: fill_probe
 INSERT INTO probes (filling) VALUES (zeroblob(?))
