@@ -51,7 +51,7 @@ async def operate(database: Path, commands: Sequence[ControlCommand]) -> list[Re
         try:
             ledger = await SqliteLedger.open(database, SystemClock(), NullObserver())
         except LedgerLocked:
-            await asyncio.sleep(LOCKED_AGAIN_S)
+            await _pause(LOCKED_AGAIN_S)
             continue
         try:
             return await ledger.apply(commands)
@@ -103,6 +103,10 @@ def statement(
 def audit(database: Path) -> audits.AuditReport:
     """Prove the books from their rows. Raises LedgerUnusable."""
     return audits.audit(database)
+
+
+async def _pause(seconds: float) -> None:
+    await asyncio.sleep(seconds)
 
 
 class _Reading:
