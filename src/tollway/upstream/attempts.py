@@ -5,6 +5,7 @@ which failure is the table NEXT (STREAMS.md). This room knows nothing of money: 
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Literal, TypeVar
 
@@ -26,7 +27,7 @@ from tollway.domain.errors import (
 )
 from tollway.domain.observer import Observer
 from tollway.domain.plan import Candidate, Plan
-from tollway.domain.seams import HttpRequest, HttpResponse, Transport
+from tollway.domain.seams import HttpResponse, Transport
 from tollway.domain.waiting import Interrupted, Watch
 from tollway.upstream.dialect import Dialect, StreamReader
 from tollway.upstream.endpoint import Endpoint
@@ -51,9 +52,12 @@ NEXT: dict[Outcome, Next] = {
     "cut": "next",
 }
 
+SILENT: frozenset[Outcome] = frozenset({"first_byte_timeout", "batch_timeout"})  # not asked again for this call
+
 RETRY_PAUSE_S = (0.05, 0.25)  # before the same provider is asked again after a 500, jittered
 RETRY_AFTER_S_MAX = 10.0  # the longest a caller is kept waiting for a provider's Retry-After
 OPENING_BYTES_MAX = 1 << 20  # role-only events that are held until a token: more is no opening
+EVENT_BYTES = 128  # what holding an event costs beside its bytes
 FAULT_BODY_BYTES_MAX = 64 << 10  # of an error answer; the rest can't matter
 FAULT_BODY_SECONDS = 5.0
 
@@ -63,8 +67,7 @@ class Trail(msgspec.Struct):
 
     attempts: list[AttemptRecord] = []
     faults: list[ProviderFault] = []
-    timed_out: set[str] = set()  # providers that were silent: not asked again for this call
-    asking: Candidate | None = None  # a provider has the request and hasn't failed
+    asking: Candidate | None = None  # this one was sent the request, and hasn't failed
 
 
 class OpenStream:
@@ -86,6 +89,11 @@ class OpenStream:
     def done(self) -> bool:
         """The provider said [DONE]."""
         return self._reader.done
+
+    @property
+    def fault(self) -> ProviderFault | None:
+        """What `next` will raise, once that is known."""
+        return self._reader.fault
 
     async def next(self) -> list[StreamEvent] | None:
         """The next events (perhaps none), or None at the end of the body. Waits as long as the watch allows.
@@ -133,7 +141,7 @@ class Attempts:
 
     async def open(self, call: Call, plan: Plan, trail: Trail, watch: Watch) -> OpenStream:
         """A stream from its first good event on. Raises as `answer`; the caller closes it."""
-        return await self._first_success(plan, trail, watch, lambda c: self._open(call, plan, c, watch))
+        return await self._first_success(plan, trail, watch, lambda c: self._open(call, plan, c, trail, watch))
 
     def ended(self, stream: OpenStream, fault: ProviderFault | None, reading: Reading, *, whole: bool) -> AttemptRecord:
         """An open stream came to its end, good or bad: its record, which whoever watches providers is told as well."""
@@ -153,67 +161,86 @@ class Attempts:
         self, plan: Plan, trail: Trail, watch: Watch, attempt: Callable[[Candidate], Awaitable[T]]
     ) -> T:
         queue = list(plan.candidates)
-        waited = retried = False
+        retried: set[str] = set()  # those that were asked again after a 500
+        limited: list[tuple[int, Candidate]] = []  # those at their limit, and how many ms they told us to wait
+        waited = False
         while queue:
             candidate = queue.pop(0)
-            if candidate.provider in trail.timed_out:
-                continue
+            trail.asking = None
             fault = await self._try(candidate, trail, attempt)
             if not isinstance(fault, ProviderFault):
                 return fault
+            if fault.outcome == "rate_limited" and fault.retry_after_ms is not None:
+                limited.append((fault.retry_after_ms, candidate))
+            if fault.outcome in SILENT:
+                queue = [other for other in queue if other.provider != candidate.provider]
+                limited = [told for told in limited if told[1].provider != candidate.provider]
             match NEXT[fault.outcome]:
                 case "give_up":
-                    queue = self._larger(fault, candidate, queue)
-                case "same_once" if not retried:
-                    retried = True
+                    queue = [other for other in queue if _may_fit(other, fault, candidate)]
+                    limited = [told for told in limited if _may_fit(told[1], fault, candidate)]
+                case "same_once" if candidate.key not in retried:
+                    retried.add(candidate.key)
                     low, high = RETRY_PAUSE_S
                     await self._pause(watch, low + (high - low) * self._jitter())
                     queue.insert(0, candidate)
                 case _:
                     pass
-            wait_ms = fault.retry_after_ms
-            if not queue and fault.outcome == "rate_limited" and wait_ms is not None and not waited:
+            if not queue and limited and not waited:
                 # Nobody else to ask: wait as told, once, if a caller can be asked to wait that long.
                 waited = True
+                wait_ms, soonest = min(limited, key=lambda told: told[0])
                 if wait_ms <= RETRY_AFTER_S_MAX * 1000:
                     await self._pause(watch, wait_ms / 1000)
-                    queue.append(candidate)
+                    queue.append(soonest)
         raise _final_error(trail.faults, tuple(trail.attempts))
 
     async def _try(
         self, candidate: Candidate, trail: Trail, attempt: Callable[[Candidate], Awaitable[T]]
     ) -> T | ProviderFault:
         started = self._clock.monotonic()
-        trail.asking = candidate
         try:
             return await attempt(candidate)
         except ProviderFault as fault:
             trail.asking = None
-            record = AttemptRecord(
-                provider=candidate.provider,
-                model=candidate.model,
-                outcome=fault.outcome,
-                status=fault.status,
-                duration_ms=round((self._clock.monotonic() - started) * 1000, 1),
-                retry_after_ms=fault.retry_after_ms,
-            )
-            trail.attempts.append(record)
+            self._note(trail, candidate, started, fault)
             trail.faults.append(fault)
-            if fault.outcome in ("first_byte_timeout", "batch_timeout"):
-                trail.timed_out.add(candidate.provider)
             if fault.outcome == "refused_by_provider":
                 self._observer.alarm("provider_refuses_us", f"{candidate.provider}: {fault.detail}")
-            self._observer.attempt_ended(record, fault.detail)
             return fault
+        except Interrupted as interrupted:
+            if trail.asking is not None:
+                self._note(trail, candidate, started, ProviderFault("cancelled", f"ended by us: {interrupted.reason}"))
+            raise
+
+    def _note(self, trail: Trail, candidate: Candidate, started: float, fault: ProviderFault) -> None:
+        record = AttemptRecord(
+            provider=candidate.provider,
+            model=candidate.model,
+            outcome=fault.outcome,
+            status=fault.status,
+            duration_ms=round((self._clock.monotonic() - started) * 1000, 1),
+            retry_after_ms=fault.retry_after_ms,
+        )
+        trail.attempts.append(record)
+        self._observer.attempt_ended(record, fault.detail)
+
+    async def _send(self, call: Call, plan: Plan, candidate: Candidate, trail: Trail) -> HttpResponse:
+        """Awaited under the watch, which doesn't begin it for a call that was stopped: such a call asks nobody."""
+        endpoint = self._endpoints[candidate.provider]
+        cap = plan.caps.get(candidate.key)
+        request = self._dialect(candidate).request(call, candidate, endpoint, max_tokens=cap)
+        trail.asking = candidate
+        return await self._transport.send(request)
 
     async def _batch(self, call: Call, plan: Plan, candidate: Candidate, trail: Trail, watch: Watch) -> Answer:
         started = self._clock.monotonic()
         watch.limit("batch", candidate.timeouts.batch)
         try:
-            response = await watch.wait(self._transport.send(self._request(call, plan, candidate)))
+            response = await watch.wait(self._send(call, plan, candidate, trail))
             try:
                 if response.status != 200:
-                    raise await self._fault(candidate, response, watch)
+                    raise await self._fault(candidate, response, trail, watch)
                 body = await self._read_all(response, watch)
             finally:
                 response.close()
@@ -230,15 +257,15 @@ class Attempts:
         self._observer.attempt_ended(record, "")
         return answer
 
-    async def _open(self, call: Call, plan: Plan, candidate: Candidate, watch: Watch) -> OpenStream:
+    async def _open(self, call: Call, plan: Plan, candidate: Candidate, trail: Trail, watch: Watch) -> OpenStream:
         started = self._clock.monotonic()
         watch.limit("first_byte", candidate.timeouts.first_byte)
         response: HttpResponse | None = None
         opened = False
         try:
-            response = await watch.wait(self._transport.send(self._request(call, plan, candidate)))
+            response = await watch.wait(self._send(call, plan, candidate, trail))
             if response.status != 200:
-                raise await self._fault(candidate, response, watch)
+                raise await self._fault(candidate, response, trail, watch)
             reader = self._dialect(candidate).stream(self._endpoints[candidate.provider])
             stream = OpenStream(candidate, response, reader, watch, started)
             await self._read_opening(stream)
@@ -261,10 +288,13 @@ class Attempts:
                 if stream.done:
                     return
                 raise ProviderFault("cut", "the stream ended before its first token")
+            finished = any(event.finished for event in events)
+            if stream.fault is not None and not finished:
+                raise stream.fault  # it came with a token that nobody has seen: another provider may do better
             stream.opening += events
-            if stream.done or any(event.tokens or event.finished for event in events):
+            if stream.done or finished or any(event.tokens for event in events):
                 return
-            held += sum(len(event.data) for event in events)
+            held += sum(len(event.data) + len(event.usage or b"") + EVENT_BYTES for event in events)
             if held > OPENING_BYTES_MAX:
                 raise ProviderFault("malformed", f"over {OPENING_BYTES_MAX} bytes of events before the first token")
 
@@ -278,23 +308,17 @@ class Attempts:
             parts.append(data)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    async def _fault(self, candidate: Candidate, response: HttpResponse, watch: Watch) -> ProviderFault:
+    async def _fault(self, candidate: Candidate, response: HttpResponse, trail: Trail, watch: Watch) -> ProviderFault:
+        trail.asking = None
         body = b""
         watch.limit("batch", FAULT_BODY_SECONDS)
-        try:
+        # Without the rest of the body the status alone says enough. If the call was stopped, its next wait ends it.
+        with contextlib.suppress(ProviderFault, Interrupted):
             while len(body) < FAULT_BODY_BYTES_MAX and (data := await watch.wait(response.read())):
                 body += data
-        except (ProviderFault, Interrupted) as problem:
-            if isinstance(problem, Interrupted) and problem.reason != "batch":
-                raise
-            # The status alone says enough.
         return self._dialect(candidate).fault(
             response.status, response.headers, body[:FAULT_BODY_BYTES_MAX], self._endpoints[candidate.provider]
         )
-
-    def _request(self, call: Call, plan: Plan, candidate: Candidate) -> HttpRequest:
-        endpoint = self._endpoints[candidate.provider]
-        return self._dialect(candidate).request(call, candidate, endpoint, max_tokens=plan.caps.get(candidate.key))
 
     def _dialect(self, candidate: Candidate) -> Dialect:
         return self._dialects[self._endpoints[candidate.provider].dialect]
@@ -302,12 +326,12 @@ class Attempts:
     async def _pause(self, watch: Watch, seconds: float) -> None:
         await watch.wait(asyncio.sleep(seconds))
 
-    @staticmethod
-    def _larger(fault: ProviderFault, failed: Candidate, queue: list[Candidate]) -> list[Candidate]:
-        """Too long a prompt may still fit a larger model that the caller named; any other refusal is final."""
-        if fault.code != "context_length_exceeded":
-            return []
-        return [c for c in queue if c.model != failed.model and c.context_length > failed.context_length]
+
+def _may_fit(other: Candidate, fault: ProviderFault, failed: Candidate) -> bool:
+    """Too long a prompt may still fit a larger model that the caller named; any other refusal is final."""
+    if fault.code != "context_length_exceeded":
+        return False
+    return other.model != failed.model and other.context_length > failed.context_length
 
 
 def _as_fault(interrupted: Interrupted, limit: str, outcome: Outcome) -> Exception:
