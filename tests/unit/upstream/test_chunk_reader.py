@@ -426,7 +426,7 @@ def summary(reads: list[bytes]) -> tuple[Any, ...]:
     )
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(st.lists(st.one_of(PLAIN, ODD), max_size=8).map(b"".join), st.data())
 def test_where_a_stream_is_cut_into_reads_makes_no_difference(stream: bytes, data: st.DataObject) -> None:
     assert summary(cut_up(data, stream)) == summary([stream])

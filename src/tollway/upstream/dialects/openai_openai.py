@@ -16,7 +16,7 @@ from tollway.domain.errors import ProviderFault
 from tollway.domain.plan import Candidate
 from tollway.domain.seams import HttpRequest
 from tollway.domain.usage import Generated
-from tollway.upstream.completion import Choice, Completion, Damaged, Said, decode_usual, read_completion
+from tollway.upstream.completion import Damaged, Said, decode_usual, read_completion, utf8_size
 from tollway.upstream.endpoint import Endpoint
 from tollway.upstream.faults import answer_fault, event_fault
 from tollway.wire import json
@@ -30,7 +30,9 @@ USAGE_ASKED_FOR = msgspec.Raw(b'{"include_usage":true}')
 TORN_BYTES_MAX = 4096
 
 _PREFIX = b"data: {"
+_PREFIX_SIZE = len(_PREFIX)
 _PAYLOAD_AT = len(b"data: ")
+_CR = 0x0D  # a number, which is looked for five times faster in bytes than b"\r" is
 
 
 class OpenAIOpenAI:
@@ -173,32 +175,38 @@ class ChunkReader:
         text_bytes = parts = 0
         thinks = False
         chunk_id: str | None = None
-        while data.startswith(_PREFIX, start):
+        while data[start : start + _PREFIX_SIZE] == _PREFIX:
             stop = data.find(b"\n", start)
-            if stop < 0 or data[stop : stop + 2] != b"\n\n":
-                break
             payload = data[start + _PAYLOAD_AT : stop]
-            if b"\r" in payload:
-                break  # a line end inside what looked like one line
+            if stop < 0 or data[stop + 1 : stop + 2] != b"\n" or _CR in payload:
+                break  # torn, or more than one line
             try:
                 if not payload.isascii():
                     payload.decode()
                 chunk = decode_usual(payload)
             except (ValueError, RecursionError):
-                choice = None
+                pass
             else:
-                choice = _ordinary(chunk)
-            if choice is not None and (said := choice.delta) is not None:
-                content = said.content
-                if content and not said.has_more():
-                    text_bytes += len(content) if content.isascii() else len(content.encode())
-                else:
-                    text_bytes += said.text_bytes()
-                    parts += self._parts(choice.index, said)
-                    thinks = thinks or said.thinks()
-                chunk_id = chunk.id
-                start = stop + 2
-                continue
+                choices = chunk.choices
+                if (
+                    choices
+                    and len(choices) == 1
+                    and chunk.usage is None
+                    and chunk.error is None
+                    and chunk.tollway is UNSET
+                ):
+                    choice = choices[0]
+                    said = choice.delta
+                    if said is not None and not choice.finish_reason and (said.content or said.has_more()):
+                        if said.has_more():
+                            text_bytes += said.text_bytes()
+                            parts += self._parts(choice.index, said)
+                            thinks = thinks or said.thinks()
+                        else:
+                            text_bytes += utf8_size(said.content)
+                        chunk_id = chunk.id
+                        start = stop + 2
+                        continue
             if run < start:
                 events.append(_run(data[run:start], text_bytes, parts, thinks, chunk_id))
                 text_bytes = parts = 0
@@ -281,18 +289,6 @@ def _run(data: bytes, text_bytes: int, parts: int, thinks: bool, chunk_id: str |
     return StreamEvent(
         data=data, tokens=True, text_bytes=text_bytes, other_parts=parts, reasoning=thinks, response_id=chunk_id
     )
-
-
-def _ordinary(chunk: Completion) -> Choice | None:
-    """The only choice of a chunk that carries tokens and nothing to act on; None for any other chunk."""
-    choices = chunk.choices
-    if not choices or len(choices) != 1 or chunk.usage is not None:
-        return None
-    choice = choices[0]
-    said = choice.delta
-    if choice.finish_reason or said is None or chunk.error is not None or chunk.tollway is not UNSET:
-        return None
-    return choice if said.content or said.has_more() else None
 
 
 def _is_torn(rest: bytes) -> bool:
