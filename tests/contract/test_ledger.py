@@ -1,4 +1,4 @@
-"""What every store of the books must do. A new store joins by adding its `Home` to `HOMES`."""
+"""What every store of the books must do. A new store joins by adding its `Home` to `helpers.ledger_homes.HOMES`."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -6,77 +6,24 @@ from pathlib import Path
 
 import pytest
 
-from helpers.ledgers import OTHER, START_MS, USD, WALLET, HandClock, burn, credit, fresh_id, hold, post, record, void
+from helpers.ledger_homes import HOMES, Home
+from helpers.ledgers import OTHER, START_MS, USD, WALLET, burn, credit, fresh_id, hold, post, record, void
 from tollway.domain.commands import (
     Burned,
     Command,
     Credited,
-    Entry,
     Held,
     Insufficient,
-    NoteDelivery,
     Noted,
+    NoteDelivery,
     Posted,
     Refused,
-    Result,
     Revoke,
     Revoked,
     Voided,
 )
 from tollway.domain.errors import LedgerUnavailable
 from tollway.domain.money import AMOUNT_NANO_MAX
-from tollway.domain.observer import NullObserver
-from tollway.domain.seams import Ledger
-from tollway.ledger.memory import MemoryLedger
-from tollway.ledger.sqlite import SqliteLedger
-
-
-class Home:
-    """Where a store lives: opens it, and opens it again as after a restart."""
-
-    ledger: Ledger
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.clock = HandClock()
-
-    async def open(self) -> None: ...
-
-    async def restart(self) -> None: ...
-
-    async def apply(self, *commands: Command) -> list[Result]:
-        return await self.ledger.apply(commands)
-
-    async def one(self, command: Command) -> Result:
-        return (await self.ledger.apply([command]))[0]
-
-    async def available(self, account: str = WALLET) -> int:
-        balance = await self.ledger.balance(account)
-        return balance.available if balance is not None else 0
-
-    async def entries(self, account: str = WALLET) -> list[Entry]:
-        return list((await self.ledger.statement(account, limit=1000)).entries)
-
-
-class InMemory(Home):
-    async def open(self) -> None:
-        self.memory = MemoryLedger(self.clock)
-        self.ledger = self.memory
-
-    async def restart(self) -> None:
-        self.memory.new_epoch()
-
-
-class OnSqlite(Home):
-    async def open(self) -> None:
-        self.ledger = await SqliteLedger.open(self.folder / "books.db", self.clock, NullObserver())
-
-    async def restart(self) -> None:
-        await self.ledger.aclose()
-        await self.open()
-
-
-HOMES: dict[str, Callable[[Path], Home]] = {"memory": InMemory, "sqlite": OnSqlite}
 
 
 @pytest.fixture(params=HOMES)
@@ -384,7 +331,9 @@ async def test_a_clock_set_back_changes_neither_order_nor_answers(home: Home) ->
 
 
 async def test_a_closed_ledger_books_nothing(home: Home) -> None:
+    assert home.ledger.ready
     await home.ledger.aclose()
+    assert not home.ledger.ready
     await home.ledger.aclose()
     with pytest.raises(LedgerUnavailable):
         await home.one(credit(1))

@@ -199,17 +199,19 @@ def _hold(command: Hold, view: View, seq: int, at_ms: int) -> Decision:
             and first.unlimited == command.unlimited
         )
         return Decision(answer_of(first) if same else _REUSED)
-    bounds = command.bounds
-    if not bounds or min(bounds) < 0 or max(bounds) > AMOUNT_NANO_MAX:
-        return Decision(_INVALID)
     if not is_wallet(command.account):
         return Decision(Refused(reason="unknown_account"))
     wallet = view.account(command.account)
     available = wallet.available
+    bounds = command.bounds
     granted = -1
     for bound in bounds:
+        if not 0 <= bound <= AMOUNT_NANO_MAX:
+            return Decision(_INVALID)
         if bound > granted and (bound <= available or command.unlimited):
             granted = bound
+    if not bounds:
+        return Decision(_INVALID)
     if granted < 0:
         return Decision(Insufficient(available=available))
     transfer = Transfer(
@@ -362,7 +364,12 @@ def _same_post(command: Post, before: Transfer) -> bool:
 
 def _settled(record: CallRecord, hold: Transfer, charged: int, cost: int) -> CallRecord:
     """The record as it is kept: whose call it is and what it came to are the books' word, not the sender's."""
-    kept = (record.id, record.account, record.price, record.cost, record.held)
-    if kept == (hold.id, hold.account, charged, cost, hold.amount):
+    if (
+        record.price == charged
+        and record.cost == cost
+        and record.held == hold.amount
+        and record.id == hold.id
+        and record.account == hold.account
+    ):
         return record
     return msgspec.structs.replace(record, id=hold.id, account=hold.account, price=charged, cost=cost, held=hold.amount)

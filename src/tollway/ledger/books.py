@@ -82,19 +82,21 @@ class Books:
         accounts = self.accounts
         missing: list[Key] = []
         for command in commands:
-            if isinstance(command, BurnNonce | Revoke):
+            if isinstance(command, (BurnNonce, Revoke)):
                 continue
             if self.must_look_up(command.id):
                 missing.append(("chain", command.id))
-            if isinstance(command, Hold):
-                wanted: tuple[str, ...] = (command.account,)
-            elif isinstance(command, Credit):
-                wanted = (command.account, source_account(command.source))
+            if isinstance(command, (Hold, Credit)):
+                if command.account not in accounts:
+                    missing.append(("account", command.account))
             else:
-                wanted = tuple(transfer.account for transfer in self.chain(command.id)[:1])
-                if isinstance(command, Post):
-                    wanted = (*wanted, provider_account(command.provider))
-            missing.extend(("account", account) for account in wanted if account not in accounts)
+                chain = self.chain(command.id)
+                if chain and chain[0].account not in accounts:
+                    missing.append(("account", chain[0].account))
+            if isinstance(command, Post) and (provider := provider_account(command.provider)) not in accounts:
+                missing.append(("account", provider))
+            elif isinstance(command, Credit) and (source := source_account(command.source)) not in accounts:
+                missing.append(("account", source))
         return missing
 
     def drop_older_accounts(self, needed: Iterable[Account]) -> None:

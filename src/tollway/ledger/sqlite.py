@@ -122,7 +122,7 @@ class SqliteLedger:
                 result = self._carry_out(command, at_ms)
                 assert result is not None, "a command is always answered"
                 results.append(result)
-                if not isinstance(command, Hold | NoteDelivery):
+                if not isinstance(command, (Hold, NoteDelivery)):
                     durable = True
         except AssertionError as error:
             self._go_down("ledger_fault", f"memory contradicts itself: {error}")

@@ -97,9 +97,12 @@ def legs_of(transfer: Transfer, account: Accounts) -> tuple[Leg, ...]:
 def fits(legs: tuple[Leg, ...]) -> bool:
     """Whether every counter stays within 64 bits."""
     for debit, credit, pending, posted in legs:
-        if pending > 0 and max(debit.debits_pending, credit.credits_pending) + pending > COUNTER_NANO_MAX:
-            return False
-        if posted and max(debit.debits_posted, credit.credits_posted) + posted > COUNTER_NANO_MAX:
+        if (
+            debit.debits_posted + posted > COUNTER_NANO_MAX
+            or credit.credits_posted + posted > COUNTER_NANO_MAX
+            or debit.debits_pending + pending > COUNTER_NANO_MAX
+            or credit.credits_pending + pending > COUNTER_NANO_MAX
+        ):
             return False
     return True
 

@@ -138,5 +138,5 @@ class LedgersAgainstModel(RuleBasedStateMachine):
 
 TestLedgersAgainstModel = LedgersAgainstModel.TestCase
 TestLedgersAgainstModel.settings = settings(
-    max_examples=15, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=12, stateful_step_count=20, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )

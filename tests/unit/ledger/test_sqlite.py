@@ -15,8 +15,9 @@ from helpers.faulty_disk import FaultyDisk
 from helpers.ledgers import OTHER, START_MS, WALLET, HandClock, WatchingObserver, burn, credit, fresh_id, hold, post
 from tollway.domain.commands import Burned, Credited, Held, Insufficient, Posted, Refused, Revoke
 from tollway.domain.errors import LedgerLocked, LedgerUnavailable, LedgerUnusable
-from tollway.ledger import sqlite
+from tollway.ledger import database, sqlite
 from tollway.ledger.audit import audit
+from tollway.ledger.queries import migrations
 from tollway.ledger.reader import Reader
 from tollway.ledger.sqlite import SqliteLedger
 
@@ -298,6 +299,30 @@ async def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(LedgerUnusable):
         await Setting(path).open()
     assert path.read_text().startswith("not a database")
+
+
+async def test_a_migration_that_fails_leaves_the_file_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setting = Setting(tmp_path / "books.db")
+    await setting.open()
+    await setting.ledger.apply([credit(5)])
+    await setting.ledger.aclose()
+    with monkeypatch.context() as patched:
+        patched.setattr(database, "migrations", lambda: {**migrations(), 2: "CREATE TABLE more (x);\nNONSENSE;"})
+        with pytest.raises(LedgerUnusable, match="NONSENSE"):
+            await setting.open()
+    assert setting.rows("SELECT version FROM schema_version") == [(1,)]
+    assert setting.rows("SELECT count(*) FROM sqlite_master WHERE name = 'more'") == [(0,)]
+    await setting.open()
+    assert await setting.ledger.apply([credit(5)]) == [Credited(available=10)]
+    await setting.ledger.aclose()
+
+
+async def test_an_old_sqlite_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "SQLITE_VERSION_MIN", (99, 0, 0))
+    with pytest.raises(LedgerUnusable, match="too old"):
+        await Setting(tmp_path / "books.db").open()
 
 
 async def test_a_missing_folder_is_named(tmp_path: Path) -> None:

@@ -211,6 +211,32 @@ async def test_memory_that_contradicts_itself_is_rebuilt_from_disk(setting: Sett
     assert await setting.available() == 1000
 
 
+async def test_a_command_that_finds_memory_wrong_books_nothing(setting: Setting) -> None:
+    call = fresh_id()
+    await setting.ledger.apply([hold(100, id=call), burn("settles")])
+    setting.ledger._books.accounts[WALLET].debits_pending = 1
+    with pytest.raises(LedgerUnavailable, match="fault"):
+        await setting.ledger.apply([void(call)])
+    await setting.observer.until("ledger_recovered")
+    assert await setting.ledger.apply([void(call)]) == [Voided(available=1000)]
+
+
+async def test_a_load_that_a_failure_overtook_is_not_let_in(setting: Setting) -> None:
+    wallet = "eip155:0x" + "0" * 40
+    await setting.ledger.apply([credit(50, wallet)])
+    await setting.ledger.aclose()
+    await setting.open()
+    setting.disk.fault = "full"
+    loading = asyncio.create_task(setting.ledger.apply([hold(5, account=wallet)]))
+    await asyncio.sleep(0)
+    setting.ledger._go_down("ledger_fault", "for the test")
+    with pytest.raises(LedgerUnavailable):
+        await loading
+    assert wallet not in setting.ledger._books.accounts
+    await setting.mend()
+    assert await setting.ledger.apply([hold(5, account=wallet)]) == [Held(amount=5, available=45)]
+
+
 async def test_reads_that_fail_are_unavailable(setting: Setting) -> None:
     def fail(*_: object) -> None:
         raise sqlite3.OperationalError("disk I/O error")
