@@ -41,6 +41,19 @@ def _ticks(pid: int) -> int:
     return sum(int(field) for field in fields[11:15])
 
 
+def core_seconds(cores: frozenset[int]) -> float:
+    """What everybody together used of these cores since the machine started, and what its host took away; interrupts,
+    which belong to nobody, left out."""
+    stat = (PROC / "stat").read_text()
+    ticks = 0
+    for core in cores:
+        match = re.search(rf"^cpu{core} (.+)$", stat, re.MULTILINE)
+        fields = match[1].split() if match else []
+        # user, nice, system, idle, iowait, irq, softirq, steal
+        ticks += sum(int(field) for field in [*fields[:3], *fields[7:8]])
+    return ticks / TICKS_PER_SECOND
+
+
 def memory_mb(pid: int) -> float:
     """What the tree has in memory now."""
     return sum(_status_kb(each, "VmRSS") for each in tree(pid)) / 1024

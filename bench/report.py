@@ -22,6 +22,8 @@ IDLE_MB_MAX = 120.0
 READY_S_MAX = 3.0
 LEDGER_US_MAX = 60.0
 
+NOISE_MAX = 0.1  # of the gateway's core, used by others
+
 LATENCY = ("latency_p50_ms", "latency_p99_ms")
 FIRST_TOKEN = ("first_token_p50_ms", "first_token_p99_ms")
 LABEL_WIDTH = 43
@@ -35,6 +37,7 @@ class Report:
         self.columns = [name for name in ("provider", "nginx", "tollway") if any(s["target"] == name for s in samples)]
 
     def values(self, target: str, kind: str, field: str) -> list[float]:
+        """One for each round."""
         return [float(s[field]) for s in self._samples if s["target"] == target and s["kind"] == kind]
 
     def middle(self, target: str, kind: str, field: str) -> float | None:
@@ -116,6 +119,7 @@ def rows(report: Report) -> list[tuple[str, list[str], float | None, str]]:
         ),
         ("  requests a second", report.spread("batch", "per_second", ".0f"), None, ""),
         ("  share of its core", report.spread("batch", "core_busy", ".0%"), None, ""),
+        ("  others on its core", report.spread("batch", "others_busy", ".0%"), None, ""),
         (
             "  of which the ledger, alone at 64 waiting",
             report.spread("ledger", "cpu_us", ".1f"),
@@ -130,6 +134,7 @@ def rows(report: Report) -> list[tuple[str, list[str], float | None, str]]:
         ),
         ("  events a second", report.spread("streams", "per_second", ".0f"), None, ""),
         ("  share of its core", report.spread("streams", "core_busy", ".0%"), None, ""),
+        ("  others on its core", report.spread("streams", "others_busy", ".0%"), None, ""),
         ("added latency at 50/s, ms p50 / p99", added("latency", LATENCY), None, ""),
         ("added to the first token, ms p50 / p99", added("streams", FIRST_TOKEN), None, first_token_target(report)),
         ("ready, s", report.facts("ready_s", ".2f"), None, target("ready_s", READY_S_MAX, "s")),
@@ -151,6 +156,11 @@ def print_report(samples: Samples, facts: Facts, notes: list[str], versions: dic
     for label, cells, ratio, target in rows(report):
         if any(cells):
             print(line(label, cells, "" if ratio is None else f"{ratio:.1f} x", target))
+    noise = max(
+        (share for name in report.columns for share in report.values(name, "streams", "others_busy")), default=0
+    )
+    if noise > NOISE_MAX:
+        notes = [*notes, f"noisy: others used up to {noise:.0%} of the measured core; CPU figures hold, times do not"]
     print("".join(f"\n{note}" for note in notes))
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from cpu import cpu_seconds, memory_mb, peak_memory_mb, reset_peak
+from cpu import core_seconds, cpu_seconds, memory_mb, peak_memory_mb, reset_peak
 from gateways import FILES_MAX, MODEL, BenchFailed, Server, Tollway, environment, nginx, provider, stopping
 from report import print_report
 
@@ -122,11 +122,12 @@ class Bench:
         if first_streams:
             reset_peak(target.pid)
         time.sleep(SETTLE_S)
-        before, started = cpu_seconds(target.pid), time.perf_counter()
+        before, started, shared = cpu_seconds(target.pid), time.perf_counter(), core_seconds(target.cores)
         seen = self.load(kind, target)
-        busy = time.perf_counter() - started
+        elapsed = time.perf_counter() - started
         time.sleep(SETTLE_S)
         used = cpu_seconds(target.pid) - before
+        shared = core_seconds(target.cores) - shared
         if seen["errors"] or not seen["ok"]:
             raise BenchFailed(f"{seen['errors']} bad answers from {target.name} ({kind}): {seen['first_error']}")
         if first_streams:
@@ -136,7 +137,8 @@ class Bench:
         return {
             "target": target.name,
             "cpu_us": used / work * 1e6,
-            "core_busy": used / busy,
+            "core_busy": used / elapsed,
+            "others_busy": max(0.0, shared - used) / elapsed,
             "per_second": work / seen["seconds"],
             "peak_mb": max(peak_before, peak_memory_mb(target.pid)),
             **seen,

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -99,6 +100,14 @@ def test_cpu_is_that_of_the_children_too() -> None:
     assert cpu.cpu_seconds(process.pid) == 0
 
 
+def test_a_core_carries_at_least_what_we_used_of_it() -> None:
+    (core, *_) = sorted(os.sched_getaffinity(0))
+    busy = f"import os, time\nos.sched_setaffinity(0, [{core}])\nwhile time.process_time() < {BUSY_S}: pass\n"
+    before = cpu.core_seconds(frozenset([core]))
+    subprocess.run([sys.executable, "-c", busy], check=True, timeout=WAIT_S)
+    assert cpu.core_seconds(frozenset([core])) - before >= BUSY_S / 2
+
+
 def test_a_percentile_is_one_of_the_values() -> None:
     values = [float(value) for value in range(1, 101)]
     assert [percentile(values, share) for share in (0.5, 0.99, 1)] == [50, 99, 100]
@@ -106,7 +115,15 @@ def test_a_percentile_is_one_of_the_values() -> None:
 
 
 def sample(target: str, kind: str, cpu_us: float, latency_ms: float = 1.0) -> dict[str, Any]:
-    names = ("latency_p50_ms", "latency_p99_ms", "first_token_p50_ms", "first_token_p99_ms", "core_busy", "per_second")
+    names = (
+        "latency_p50_ms",
+        "latency_p99_ms",
+        "first_token_p50_ms",
+        "first_token_p99_ms",
+        "core_busy",
+        "others_busy",
+        "per_second",
+    )
     return {"target": target, "kind": kind, "cpu_us": cpu_us, **dict.fromkeys(names, latency_ms)}
 
 
