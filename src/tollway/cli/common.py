@@ -15,7 +15,7 @@ from tollway.client.errors import RouterError, RouterUnreachable, WalletError
 from tollway.config.load import load, load_ledger
 from tollway.config.problems import ConfigError
 from tollway.config.schema import Config
-from tollway.domain.errors import TollwayError
+from tollway.domain.errors import LedgerUnusable, TollwayError
 from tollway.wire import json
 
 P = ParamSpec("P")
@@ -42,6 +42,7 @@ class CommandFailed(Exception):
 USER_ERRORS = (
     CommandFailed,
     ConfigError,
+    LedgerUnusable,
     RouterError,
     RouterUnreachable,
     TollwayError,

@@ -9,6 +9,7 @@ from tollway.api.session import entry_view
 from tollway.cli.common import CommandFailed, ConfigOption, JsonFlag, command, ledger_path, out, print_json
 from tollway.cli.tables import audit_lines, print_statement
 from tollway.domain.commands import RefusalReason, Refused
+from tollway.domain.errors import LedgerOutcomeUnknown
 from tollway.domain.money import format_usd, parse_usd
 from tollway.ledger import operator
 from tollway.wire import json
@@ -36,7 +37,12 @@ def credit(
     as_json: JsonFlag = False,
 ) -> None:
     """Credit a wallet. Spendable at once, whether or not a router is running."""
-    result = asyncio.run(operator.credit(ledger_path(config), account, parse_usd(usd), ref))
+    try:
+        result = asyncio.run(operator.credit(ledger_path(config), account, parse_usd(usd), ref))
+    except LedgerOutcomeUnknown:
+        raise CommandFailed(
+            "the ledger can't tell whether this is booked: run the same command again, with the same --ref"
+        ) from None
     if isinstance(result, Refused):
         raise CommandFailed(REFUSALS.get(result.reason, f"the ledger refused the credit ({result.reason})"))
     available = format_usd(result.available)

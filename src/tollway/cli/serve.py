@@ -3,9 +3,9 @@
 import asyncio
 import contextlib
 import logging
-import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -14,12 +14,20 @@ import uvloop
 
 from tollway.app import Router, build
 from tollway.cli.common import CommandFailed, ConfigOption, command, configuration
+from tollway.cli.signals import stop_signal
 from tollway.config.places import Address, address
 from tollway.config.schema import Config
 
 BACKLOG = 2048
 KEEP_ALIVE_S = 75  # idle connections of clients; longer than most clients' own, so that they close first
 CLOSE_S = 5  # for connections to be closed after the drain
+
+
+class LogLevel(StrEnum):
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
 
 
 class Server(uvicorn.Server):
@@ -34,7 +42,7 @@ class Server(uvicorn.Server):
 def serve(
     config: ConfigOption = None,
     listen: Annotated[str | None, typer.Option("--listen", help="HOST:PORT instead of server.listen.")] = None,
-    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    log_level: Annotated[LogLevel, typer.Option(help="The least that is logged.")] = LogLevel.INFO,
 ) -> None:
     """Run the router."""
     loaded = configuration(config, **({} if listen is None else {"TOLLWAY_SERVER__LISTEN": listen}))
@@ -44,16 +52,11 @@ def serve(
 
 
 async def _serve(config: Config) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    stop = stop_signal()
     async with serving(config) as (_, url):
         typer.echo(f"tollway is serving at {url}/api/v1", err=True)
         await stop.wait()
         typer.echo("tollway is draining; once more stops it at once", err=True)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
 
 
 @contextlib.asynccontextmanager

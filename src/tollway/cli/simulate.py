@@ -7,8 +7,9 @@ import typer
 import uvloop
 
 from tollway.cli.common import CommandFailed, command
-from tollway.config.places import address
-from tollway.simulator import ScenarioError, Simulator, parse_scenario, serve
+from tollway.cli.signals import stop_signal
+from tollway.config.places import Address, address
+from tollway.simulator import Scenario, ScenarioError, Simulator, parse_scenario
 
 
 @command
@@ -23,8 +24,15 @@ def simulate(
     except ScenarioError as error:
         raise CommandFailed(f"--scenario: {error}") from None
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(place.host, place.port, wanted, ready=_announce))
+        runner.run(_simulate(place, wanted))
 
 
-def _announce(simulator: Simulator) -> None:
-    typer.echo(f"simulated provider at {simulator.base_url}", err=True)
+async def _simulate(place: Address, scenario: Scenario) -> None:
+    stop = stop_signal()
+    try:
+        simulator = await Simulator.start(place.host, place.port, scenario)
+    except OSError as error:
+        raise CommandFailed(f"can't listen at {place}: {error.strerror}") from None
+    async with simulator:
+        typer.echo(f"simulated provider at {simulator.base_url}", err=True)
+        await stop.wait()

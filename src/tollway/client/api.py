@@ -92,17 +92,24 @@ class RouterClient:
             raise self._unreachable(error) from None
         if answer.status_code >= 300:
             raise _error(answer.status_code, answer.content)
-        return json.decode(answer.content) if answer.content else None
+        return _decode(answer.status_code, answer.content) if answer.content else None
 
     def _unreachable(self, error: Exception) -> RouterUnreachable:
         return RouterUnreachable(f"no answer from {self.url} ({error}): is the router running there?")
 
 
-def _error(status: int, content: bytes) -> RouterError:
+def _decode(status: int, content: bytes) -> Any:
+    """JSON of an answer. Raises RouterError for anything else: whatever answered is no router."""
     try:
-        return RouterError(status, json.decode(content)["error"])
-    except (json.DecodeError, UnicodeDecodeError, KeyError, TypeError):
-        return RouterError(status, {"message": f"answered {status}, and not as a Tollway router does"})
+        return json.decode(content)
+    except (ValueError, RecursionError):
+        raise RouterError(status, {"message": f"answered {status}, and not as a Tollway router does"}) from None
+
+
+def _error(status: int, content: bytes) -> RouterError:
+    answer = _decode(status, content)
+    error = answer.get("error") if isinstance(answer, dict) else None
+    return RouterError(status, error if isinstance(error, dict) else {})
 
 
 def _deltas(answer: httpx2.Response) -> Iterator[Delta]:
@@ -113,7 +120,7 @@ def _deltas(answer: httpx2.Response) -> Iterator[Delta]:
             if event == b"[DONE]":
                 whole = True
                 continue
-            chunk = json.decode(event)
+            chunk = _decode(answer.status_code, event)
             if "error" in chunk:
                 raise RouterError(200, chunk["error"])
             choices = chunk.get("choices") or [{}]
