@@ -54,7 +54,7 @@ async def model(services: Services, request: Request) -> Answered:
     name = request.path_params["id"]
     found = services.pipeline.snapshot.catalog.resolve(name)
     if found.pinned is not None:
-        raise ModelNotFound(f"{name!r} is a pin: ask for {found.model.id!r}.", param="id")
+        raise ModelNotFound(f"{name!r} is a pin: ask for {found.model.id!r}.", param="model")
     return Answered(value=_view(services, found.model))
 
 

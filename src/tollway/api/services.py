@@ -11,6 +11,7 @@ from tollway.auth.signin import SignIn
 from tollway.domain.call import Caller
 from tollway.domain.clock import Clock
 from tollway.domain.errors import (
+    ClientGone,
     HeadersTooLarge,
     InternalError,
     MethodNotAllowed,
@@ -75,6 +76,8 @@ async def guarded(services: Services, reply: Reply, work: Callable[[], Awaitable
     except TollwayError as error:
         services.observer.request_refused(error.code, error.status)
         await _answer(reply, error)
+    except ClientGone:
+        return  # nobody is there to be answered, and nothing went wrong here
     except Exception:
         # The one place that catches everything: a bug must end in a clear error, and say nothing of itself to callers.
         log.exception("unexpected error in request %s", reply.request_id)
@@ -89,11 +92,13 @@ async def _answer(reply: Reply, error: TollwayError) -> None:
 
 
 class Endpoint:
-    """One path as an ASGI callable. `handlers` by method; the rest get a 405."""
+    """One path as an ASGI callable. `handlers` by method; the rest get a 405.
+
+    What takes GET takes HEAD (RFC 9110, 9.1), whose body the server leaves out."""
 
     def __init__(self, services: Services, handlers: dict[str, Handler]) -> None:
         self._services = services
-        self._handlers = handlers
+        self._handlers = handlers | ({"HEAD": handlers["GET"]} if "GET" in handlers else {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         services = self._services
