@@ -18,7 +18,19 @@ T = TypeVar("T")
 class CallWatch:
     """domain.waiting.Watch on asyncio. Made by the task that serves the call, and closed by it."""
 
-    __slots__ = ("_armed", "_due", "_fired", "_loop", "_stop", "_task", "_timer", "_total_due", "_waiting", "_what")
+    __slots__ = (
+        "_armed",
+        "_closed",
+        "_due",
+        "_fired",
+        "_loop",
+        "_stop",
+        "_task",
+        "_timer",
+        "_total_due",
+        "_waiting",
+        "_what",
+    )
 
     def __init__(self, total: float) -> None:
         task = asyncio.current_task()
@@ -28,19 +40,22 @@ class CallWatch:
         self._total_due = self._loop.time() + total
         self._due = self._total_due
         self._what: Reason = "total"
+        self._closed = False
         self._waiting = False
         self._fired: Reason | None = None  # what the current wait was cancelled for
         self._stop: Stop | None = None
-        # uvloop's handle of a timer that is due at once doesn't know its time, so it is kept here.
-        self._armed = self._due
-        self._timer: asyncio.Handle = self._loop.call_at(self._due, self._on_timer)
+        # A timer costs more than all the rest here: there is none before the first wait, and one that is armed for
+        # earlier than need be is left to find that out when it fires. (uvloop's handle of a timer that is due at once
+        # doesn't know its time, so it is kept here.)
+        self._armed = float("inf")
+        self._timer: asyncio.Handle | None = None
 
     def limit(self, what: Limit, seconds: float) -> None:
         """From now on, interrupt a wait when `seconds` pass; replaces the limit set before. `total` stays."""
         due = self._loop.time() + seconds
         if due < self._total_due:
             self._due, self._what = due, what
-            if due < self._armed:
+            if self._timer is not None and due < self._armed:
                 self._arm(due)
         else:
             self.rest()
@@ -59,7 +74,8 @@ class CallWatch:
         """The call may take `total` seconds from now. A stop stays a stop."""
         self._total_due = self._loop.time() + total
         self.rest()
-        self._arm(self._total_due)
+        if self._timer is not None and self._due < self._armed:
+            self._arm(self._due)
 
     def resume(self, total: float) -> None:
         """Go on after a stop (reading on for a client that left), for `total` seconds at most from now."""
@@ -78,6 +94,8 @@ class CallWatch:
         if self._stop is not None:
             awaitable.close()
             raise Interrupted(self._stop)
+        if self._timer is None and not self._closed:
+            self._arm(self._due)
         self._waiting = True
         others = self._task.cancelling()  # cancellations that were there before and are not ours to judge
         try:
@@ -95,7 +113,9 @@ class CallWatch:
                 self._task.uncancel()
 
     def close(self) -> None:
-        self._timer.cancel()
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
 
     def _greater(self, fired: Reason) -> Reason:
         """A stop that came in the same moment as a limit says more."""
@@ -108,7 +128,8 @@ class CallWatch:
             self._task.cancel()
 
     def _arm(self, due: float) -> None:
-        self._timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         self._armed = due
         self._timer = self._loop.call_at(due, self._on_timer)
 
@@ -117,6 +138,7 @@ class CallWatch:
             self._arm(self._due)
             return
         if self._what == "total":
+            self._timer, self._armed = None, float("inf")  # the next wait, if there is one, arms another
             self.stop("total")
             return
         what = self._what
