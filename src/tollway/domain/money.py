@@ -13,14 +13,16 @@ BASIS_POINTS = 10_000
 # 64-bit signed counters hold 9.2e18 nano-USD; no single amount may come near it.
 AMOUNT_NANO_MAX = 10**17  # 100 million USD
 
-_DECIMAL = re.compile(r"(\d{1,12})(?:\.(\d{1,18}))?\Z")
+SHOWN_CHARS_MAX = 40  # of a text that is no amount: more than the longest one has
+
+_DECIMAL = re.compile(r"([0-9]{1,12})(?:\.([0-9]{1,18}))?\Z")
 
 
 def _scaled(text: str, digits: int) -> int:
     """The decimal `text` times 10**digits, exactly. ValueError when it is no plain decimal or has more digits."""
     match = _DECIMAL.match(text)
     if match is None:
-        raise ValueError(f"{text!r} is not a decimal amount such as 2.50")
+        raise ValueError(f"{text[:SHOWN_CHARS_MAX]!r} is not a decimal amount such as 2.50")
     whole, fraction = match[1], (match[2] or "").rstrip("0")
     if len(fraction) > digits:
         raise ValueError(f"{text!r} has more than {digits} decimals")
