@@ -89,20 +89,22 @@ class Reading:
         self.usage: bytes | None = None  # the last raw usage object
         self.settled = False  # usage came with or after the last choice's finish: nothing more is to come
         self.response_id: str | None = None
-        self.first: bytes = b""  # the first event, for its id, created and model
+        self.first: bytes = b""  # the first event that has an id, one `data:` line: for its created and model as well
 
     def note(self, event: StreamEvent) -> None:
         self.text_bytes += event.text_bytes
         self.other_parts += event.other_parts
         if event.reasoning:
             self.reasoning = True
-        if event.finished:
-            self.finished.update(event.finished)
+        for index, reason in event.finished:
+            if 0 <= index < self._n:  # a choice nobody asked for doesn't make the others whole
+                self.finished[index] = reason
         if event.usage is not None:
             self.usage = event.usage
             self.settled = self.whole
-        if not self.first and event.data:
-            self.first = event.data
+        if not self.response_id and event.data and (event.response_id or not self.first):
+            # Azure's first event has neither id nor model; a run of events that came together is cut to its first.
+            self.first = event.data.partition(b"\n")[0]
             self.response_id = event.response_id
 
     @property

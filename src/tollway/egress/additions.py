@@ -10,6 +10,9 @@ from tollway.domain.money import format_usd
 from tollway.domain.usage import Usage
 from tollway.wire import json
 
+# What the chunks of one stream have in common (OpenAI's chat.completion.chunk).
+CHUNK_MEMBERS = ("id", "object", "created", "model", "service_tier", "system_fingerprint")
+
 # A provider that bills on its own account (OpenRouter) reports its own money in these members of `usage`.
 PROVIDER_MONEY = ("cost", "cost_details", "is_byok")
 
@@ -44,12 +47,22 @@ def batch_body(fields: dict[str, msgspec.Raw], usage: msgspec.Raw, tollway: Toll
 
 
 def usage_chunk(first_event: bytes, usage: msgspec.Raw, tollway: Tollway) -> bytes:
-    """The stream's usage chunk (`choices: []`), with the id, created and model of the stream's first event."""
-    fields = json.decode_fields(first_event.removeprefix(b"data: ").strip()) if first_event else {}
+    """The stream's usage chunk (`choices: []`), with the id, created and model of `first_event` (its `data:` line)."""
+    first = _fields(first_event.removeprefix(b"data:"))
+    fields = {name: first[name] for name in CHUNK_MEMBERS if name in first}
     fields["choices"] = msgspec.Raw(b"[]")
     fields["usage"] = usage
     fields["tollway"] = _raw(tollway)
     return b"data: " + json.encode_fields(fields) + b"\n\n"
+
+
+def _fields(payload: bytes) -> dict[str, msgspec.Raw]:
+    """The members of an event that has been relayed; none of one that can't be read. It is paid for: an ending without
+    them is better than none."""
+    try:
+        return json.decode_fields(payload)
+    except (ValueError, RecursionError):
+        return {}
 
 
 def _raw(value: object) -> msgspec.Raw:

@@ -9,6 +9,7 @@ from tollway.domain.errors import (
     InternalError,
     ProviderFailed,
     ProviderTimeout,
+    RequestTimeout,
     ShuttingDown,
     TollwayError,
 )
@@ -32,6 +33,13 @@ def ended_by(problem: TollwayError | Interrupted) -> Ended:
     if isinstance(problem, TollwayError):
         return "provider_failed"
     return "client_left" if problem.reason == "client_left" else "cut_by_router"
+
+
+def arrival_error(reason: Reason) -> TollwayError:
+    """The router stopped waiting for a request to arrive."""
+    if reason == "drain":
+        return cut_error(reason)
+    return RequestTimeout("The request came too slowly (server.slow_sender): send it again.")
 
 
 def cut_error(reason: Reason) -> TollwayError:

@@ -5,11 +5,12 @@ slows its provider down and is never buffered for.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from tollway.domain.errors import MethodNotAllowed, SignInError, TollwayError
-from tollway.domain.waiting import Watch
+from tollway.domain.errors import MethodNotAllowed, RequestTimeout, SignInError, TollwayError
+from tollway.domain.waiting import Interrupted, Watch
 from tollway.wire import json
 
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
@@ -49,13 +50,15 @@ def error_headers(error: TollwayError, challenge: bytes) -> list[Header]:
         headers.append((b"www-authenticate", challenge))
     if isinstance(error, MethodNotAllowed):
         headers.append((b"allow", error.allow.encode()))
+    if isinstance(error, RequestTimeout):
+        headers.append((b"connection", b"close"))  # RFC 9110, 15.5.9: the rest of the request is not waited for
     if error.status == 402:
         headers.append((b"cache-control", b"no-store"))
     return headers
 
 
 class Reply:
-    """`started` and `ended` tell what the client has been given; `watch` bounds how long a slow reader may take."""
+    """`started` and `ended` tell what the client may have been given; `watch` bounds the wait for a slow reader."""
 
     def __init__(self, send: Send, request_id: str, *, challenge: bytes = b"Sign-In-With-X") -> None:
         self._send = send
@@ -64,9 +67,10 @@ class Reply:
         self._challenge = challenge
         self.started = False
         self.ended = False
-        self._silence: asyncio.TimerHandle | None = None
+        self._silence: asyncio.Handle | None = None
         self._silence_s = 0.0
         self._last_write = 0.0
+        self._writing = False  # nothing may come between the parts of a write
         self._comment: asyncio.Task[None] | None = None
 
     async def json(self, status: int, body: bytes, headers: tuple[Header, ...] | list[Header] = ()) -> None:
@@ -93,49 +97,51 @@ class Reply:
         self._silence = loop.call_later(seconds, self._on_silence)
 
     async def write(self, data: bytes, watch: Watch, slow_reader_s: float) -> None:
-        """Relay bytes of a stream, starting it if need be. Raises Interrupted when the client takes too long."""
-        if self._comment is not None:
-            await self._settle_comment(watch)
-        if not self.started:
-            await self._start_stream()
-        self._last_write = asyncio.get_running_loop().time()
+        """Relay bytes of a stream, starting it if need be. Raises Interrupted when the client takes too long, or is
+        gone."""
         watch.limit("slow_reader", slow_reader_s)
-        await watch.wait(self._body(data, more=True))
+        try:
+            await watch.wait(self._through(data, more=True))
+        except OSError:
+            raise _gone(watch) from None
 
     async def finish(self, data: bytes, watch: Watch, slow_reader_s: float) -> None:
-        """The last bytes of a stream."""
-        if self._comment is not None:
-            await self._settle_comment(watch)
+        """The last bytes of a stream: they are said even if the call's time is up. Raises Interrupted as `write`."""
+        assert not self.ended, "an answer is ended once"
         self._stop_comments()
-        if not self.started:
-            await self._start_stream()
-        self.ended = True
-        watch.limit("slow_reader", slow_reader_s)
-        await watch.wait(self._body(data, more=False))
+        watch.overtime(slow_reader_s)
+        try:
+            await watch.wait(self._through(data, more=False))
+        except OSError:
+            raise _gone(watch) from None
 
     async def quiet(self) -> None:
         """No more comments. After it `started` is final: an error still has its true status, or it is a frame."""
         self._stop_comments()
-        if self._comment is not None:
-            self._comment.cancel()
-            await asyncio.gather(self._comment, return_exceptions=True)
-            self._comment = None
+        comment, self._comment = self._comment, None
+        if comment is not None:
+            comment.cancel()
+            await asyncio.gather(comment, return_exceptions=True)
 
     async def break_off(self) -> None:
         """Neither an ending nor an error: the server closes the connection of an answer begun and not ended."""
         await self.quiet()
         if not self.started:
-            self.started = True
-            headers = [JSON_TYPE, (b"content-length", b"1"), (b"x-request-id", self._request_id)]
-            await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+            await self._start([JSON_TYPE, (b"content-length", b"1"), (b"x-request-id", self._request_id)])
 
-    async def _settle_comment(self, watch: Watch) -> None:
-        comment, self._comment = self._comment, None
-        if comment is not None:
-            try:
-                await watch.wait(_join(comment))
-            finally:
-                comment.cancel()
+    async def _through(self, data: bytes, *, more: bool) -> None:
+        self._writing = True
+        try:
+            comment, self._comment = self._comment, None
+            if comment is not None:
+                await comment  # ended with this wait, if it is ended
+            if not self.started:
+                await self._start_stream()
+            self.ended = not more
+            await self._send({"type": "http.response.body", "body": data, "more_body": more})
+            self._last_write = asyncio.get_running_loop().time()
+        finally:
+            self._writing = False
 
     def _stop_comments(self) -> None:
         if self._silence is not None:
@@ -144,28 +150,34 @@ class Reply:
 
     def _on_silence(self) -> None:
         loop = asyncio.get_running_loop()
-        due = self._last_write + self._silence_s
-        if loop.time() >= due:
-            # While one comment waits for a slow socket, no second one is queued behind it.
-            if self._comment is None or self._comment.done():
+        now = loop.time()
+        if now >= self._last_write + self._silence_s:
+            # While a write or a comment waits for a slow socket, nothing is queued behind it.
+            if not self._writing and (self._comment is None or self._comment.done()):
                 self._comment = loop.create_task(self._send_comment())
-            self._last_write = loop.time()
-            due = self._last_write + self._silence_s
-        self._silence = loop.call_at(due, self._on_silence)
+            self._last_write = now
+        self._silence = loop.call_at(self._last_write + self._silence_s, self._on_silence)
 
     async def _send_comment(self) -> None:
-        if not self.started:
-            await self._start_stream()
-        await self._body(KEEP_ALIVE, more=True)
+        with contextlib.suppress(OSError):  # the client is gone: the next write is told
+            if not self.started:
+                await self._start_stream()
+            await self._send({"type": "http.response.body", "body": KEEP_ALIVE, "more_body": True})
 
     async def _start_stream(self) -> None:
+        await self._start([*STREAM_HEADERS, (b"x-request-id", self._request_id)])
+
+    async def _start(self, headers: list[Header]) -> None:
         self.started = True
-        headers = [*STREAM_HEADERS, (b"x-request-id", self._request_id)]
-        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+        try:
+            await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+        except asyncio.CancelledError:
+            # A server that lets us wait hasn't written the head (an earlier answer fills the socket): nothing is begun.
+            self.started = False
+            raise
 
-    async def _body(self, data: bytes, *, more: bool) -> None:
-        await self._send({"type": "http.response.body", "body": data, "more_body": more})
 
-
-async def _join(task: asyncio.Task[None]) -> None:
-    await task
+def _gone(watch: Watch) -> Interrupted:
+    """An OSError is how a server says that the client is gone (ASGI 2.4)."""
+    watch.stop("client_left")
+    return Interrupted("client_left")

@@ -5,6 +5,7 @@ held back, after the last of them everything is, and only the pipeline, once the
 This room knows when an answer is whole; what it costs is not its affair.
 """
 
+import contextlib
 from typing import Protocol
 
 import msgspec
@@ -57,8 +58,9 @@ async def relay(
     source: Source, opening: list[StreamEvent], reading: Reading, reply: Reply, watch: Watch, limits: RelayLimits
 ) -> Relayed:
     """Send events on until the stream is whole, broken, or nobody is there to read it."""
-    withheld: list[bytes] = []
+    withheld = _Withheld()
     events: list[StreamEvent] | None = opening
+    in_grace = False
     try:
         while events is not None:
             ready = _sort(events, reading, withheld)
@@ -66,41 +68,56 @@ async def relay(
                 await reply.write(ready, watch, limits.slow_reader)
             if source.done or reading.settled:
                 break
-            if reading.whole:
-                watch.limit("usage_grace", USAGE_GRACE_S)
-            else:
+            if withheld.size > WITHHELD_BYTES_MAX:
+                raise ProviderFault("malformed", f"over {WITHHELD_BYTES_MAX} bytes of finish events, or after them")
+            if not reading.whole:
                 watch.limit("idle", limits.idle)
+            elif not in_grace:
+                in_grace = True  # it runs from the last finish, whatever else comes
+                watch.limit("usage_grace", USAGE_GRACE_S)
             events = await source.next()
     except ProviderFault as fault:
         if not reading.whole:
-            return Relayed("provider_failed", withheld, fault=fault)
+            return Relayed("provider_failed", withheld.events, fault=fault)
         # Every choice had finished: what broke is the transport of an answer that is whole.
     except Interrupted as interrupted:
-        return _interrupted(interrupted, reading, withheld)
+        return _interrupted(interrupted.reason, withheld.events)
     if source.done or reading.whole:
-        return Relayed("complete", withheld)
-    return Relayed("provider_failed", withheld, fault=ProviderFault("cut", "the stream ended before the answer did"))
+        return Relayed("complete", withheld.events)
+    cut = ProviderFault("cut", "the stream ended before the answer did")
+    return Relayed("provider_failed", withheld.events, fault=cut)
 
 
-def _sort(events: list[StreamEvent], reading: Reading, withheld: list[bytes]) -> bytes:
-    """What may go to the client now; the rest is appended to `withheld`."""
-    ready = b""
+class _Withheld:
+    """What the client is not given before the call is booked."""
+
+    __slots__ = ("events", "size")
+
+    def __init__(self) -> None:
+        self.events: list[bytes] = []
+        self.size = 0  # bytes
+
+    def add(self, data: bytes) -> None:
+        self.events.append(data)
+        self.size += len(data)
+
+
+def _sort(events: list[StreamEvent], reading: Reading, withheld: _Withheld) -> bytes:
+    """What may go to the client now; the rest is withheld."""
+    ready: list[bytes] = []
     for event in events:
         reading.note(event)
         if not event.data:
             continue
         if event.finished or reading.whole:
-            withheld.append(event.data)
-            if sum(map(len, withheld)) > WITHHELD_BYTES_MAX:
-                raise ProviderFault("malformed", f"over {WITHHELD_BYTES_MAX} bytes after the last finish_reason")
+            withheld.add(event.data)
         else:
-            ready = ready + event.data if ready else event.data
-    return ready
+            ready.append(event.data)
+    return ready[0] if len(ready) == 1 else b"".join(ready)
 
 
-def _interrupted(interrupted: Interrupted, reading: Reading, withheld: list[bytes]) -> Relayed:
-    reason = interrupted.reason
-    if reason == "usage_grace" or (reason == "idle" and reading.whole):
+def _interrupted(reason: Reason, withheld: list[bytes]) -> Relayed:
+    if reason == "usage_grace":
         return Relayed("complete", withheld)
     if reason == "idle":
         return Relayed("provider_failed", withheld, fault=ProviderFault("idle_timeout", "silent in mid-stream"))
@@ -108,26 +125,43 @@ def _interrupted(interrupted: Interrupted, reading: Reading, withheld: list[byte
 
 
 async def read_on(source: Source, reading: Reading, watch: Watch) -> None:
-    """Read a stream whose client left to its end, to learn what it came to. Bounded; faults end it."""
+    """Read a stream whose client left to its end, to learn what it came to: for READ_ON_S at most in all, and once
+    every choice has finished for USAGE_GRACE_S. Faults end it."""
     watch.resume(READ_ON_S)
+    in_grace = False
     try:
-        while not (source.done or reading.settled) and (events := await source.next()) is not None:
+        while not (source.done or reading.settled):
+            if reading.whole and not in_grace:
+                in_grace = True
+                watch.limit("usage_grace", USAGE_GRACE_S)
+            events = await source.next()
+            if events is None:
+                return
             for event in events:
                 reading.note(event)
-            if reading.whole:
-                watch.limit("usage_grace", USAGE_GRACE_S)
     except (ProviderFault, Interrupted):
         return
 
 
 async def linger(source: Source, watch: Watch) -> None:
-    """Read past the end, so that the connection can serve the next call instead of being dropped."""
+    """Read past the end, for LINGER_S at most in all, so that the connection can serve the next call instead of being
+    dropped."""
     watch.limit("linger", LINGER_S)
     try:
         while await source.next() is not None:
             pass
     except (ProviderFault, Interrupted):
         return
+
+
+async def say(reply: Reply, watch: Watch, slow_reader_s: float, error: TollwayError) -> None:
+    """Raise an error where nothing was sent yet, so that it is answered with its true status; else it is the last frame
+    of the stream. A client that can't be told isn't."""
+    await reply.quiet()
+    if not reply.started:
+        raise error
+    with contextlib.suppress(Interrupted):
+        await reply.finish(error_frame(error, reply.request_id), watch, slow_reader_s)
 
 
 def error_frame(error: TollwayError, request_id: str) -> bytes:
