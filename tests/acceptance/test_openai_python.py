@@ -15,7 +15,6 @@ from tollway.simulator import expected_text
 
 pytestmark = pytest.mark.acceptance
 
-SCENARIO = {"sim": "tokens=5&prompt_tokens=20"}
 COST = "0.00007"  # 20 tokens in and 5 out at the test router's price
 
 way = pytest.mark.parametrize("way", WAYS)
@@ -29,89 +28,95 @@ def header(router: Running, wallet: Wallet) -> dict[str, Any]:
     return {"api_key": "dummy", "default_headers": {"Sign-In-With-X": router.sign_in(wallet)}}
 
 
-@way
-@pytest.mark.parametrize("signed_in", [bearer, header], ids=["bearer", "header"])
-@pytest.mark.parametrize("prefix", ["/v1", "/api/v1"])
-@pytest.mark.parametrize("evm", [False, True], ids=["solana", "evm"])
-async def test_a_wallet_signs_in_as_api_key_or_in_the_header_beside_a_dummy_key(way, signed_in, prefix, evm):
-    async with running(SCENARIO) as router:
-        wallet = await router.wallet("1.00", evm=evm)
-        async with official(way, router.url + prefix, **signed_in(router, wallet)) as client:
-            answer = await client.complete(**chat())
-        assert answer.choices[0].message.content == expected_text(5)
-        assert (await settled(router, wallet))["cost_usd"] == COST
+@pytest.fixture
+async def router():
+    async with running({"sim": "tokens=5&prompt_tokens=20"}) as router:
+        yield router
+
+
+@pytest.mark.parametrize(
+    ("way", "signed_in", "prefix", "evm"),
+    [
+        ("sync", bearer, "/v1", False),
+        ("async", bearer, "/api/v1", True),
+        ("sync", header, "/api/v1", True),
+        ("async", header, "/v1", False),
+    ],
+    ids=["sync bearer solana", "async bearer evm", "sync header evm", "async header solana"],
+)
+async def test_a_wallet_signs_in_as_api_key_or_in_the_header_beside_a_dummy_key(router, way, signed_in, prefix, evm):
+    wallet = await router.wallet("1.00", evm=evm)
+    async with official(way, router.url + prefix, **signed_in(router, wallet)) as client:
+        answer = await client.complete(**chat())
+    assert answer.choices[0].message.content == expected_text(5)
+    assert (await settled(router, wallet))["cost_usd"] == COST
 
 
 @way
-async def test_a_batch_answer_says_what_it_cost_and_who_served_it(way):
-    async with running(SCENARIO) as router:
-        wallet = await router.wallet("1.00")
-        async with official(way, f"{router.url}/v1", **bearer(router, wallet)) as client:
-            answer = await client.complete(**chat())
-        call = await settled(router, wallet)
-        assert answer.choices[0].finish_reason == "stop"
-        assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (20, 5)
-        assert answer.usage.cost == call["cost_usd"] == COST
-        assert answer._request_id == answer.tollway["request_id"] == call["id"]
-        assert answer.tollway["provider"] == call["provider"] == "sim"
-        assert answer.tollway["model"] == "sim/model"
-        assert answer.tollway["balance_usd"] == "0.99993"
-        assert [attempt["outcome"] for attempt in answer.tollway["attempts"]] == ["ok"]
+async def test_a_batch_answer_says_what_it_cost_and_who_served_it(router, way):
+    wallet = await router.wallet("1.00")
+    async with official(way, f"{router.url}/v1", **bearer(router, wallet)) as client:
+        answer = await client.complete(**chat())
+    call = await settled(router, wallet)
+    assert answer.choices[0].finish_reason == "stop"
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (20, 5)
+    assert answer.usage.cost == call["cost_usd"] == COST
+    assert answer._request_id == answer.tollway["request_id"] == call["id"]
+    assert answer.tollway["provider"] == call["provider"] == "sim"
+    assert answer.tollway["model"] == "sim/model"
+    assert answer.tollway["balance_usd"] == "0.99993"
+    assert [attempt["outcome"] for attempt in answer.tollway["attempts"]] == ["ok"]
 
 
 @way
-async def test_the_raw_response_has_the_routers_headers(way):
-    async with running(SCENARIO) as router:
-        wallet = await router.wallet("1.00")
-        async with official(way, f"{router.url}/v1", **bearer(router, wallet)) as client:
-            raw = await client.raw(**chat())
-        answer = raw.parse()
-        assert raw.headers["x-tollway-provider"] == "sim"
-        assert raw.headers["x-tollway-cost-usd"] == COST == answer.usage.cost
-        assert raw.headers["x-request-id"] == raw.request_id == answer.tollway["request_id"]
+async def test_the_raw_response_has_the_routers_headers(router, way):
+    wallet = await router.wallet("1.00")
+    async with official(way, f"{router.url}/v1", **bearer(router, wallet)) as client:
+        raw = await client.raw(**chat())
+    answer = raw.parse()
+    assert raw.headers["x-tollway-provider"] == "sim"
+    assert raw.headers["x-tollway-cost-usd"] == COST == answer.usage.cost
+    assert raw.headers["x-request-id"] == raw.request_id == answer.tollway["request_id"]
 
 
 @way
-async def test_a_stream_is_the_providers_and_has_no_usage_unless_asked_for(way):
-    async with running(SCENARIO) as router:
-        wallet = await router.wallet("1.00")
-        async with official(way, f"{router.url}/v1", **bearer(router, wallet)) as client:
-            chunks = await client.stream(**chat())
-        assert text(chunks) == expected_text(5)
-        assert [chunk.choices[0].finish_reason for chunk in chunks] == [None] * 6 + ["stop"]
-        assert chunks[0].choices[0].delta.role == "assistant"
-        assert len({chunk.id for chunk in chunks}) == 1
-        assert [chunk.usage for chunk in chunks] == [None] * 7
-        assert "tollway" not in chunks[-1].model_extra
-        assert (await settled(router, wallet))["cost_usd"] == COST
+async def test_a_stream_is_the_providers_and_has_no_usage_unless_asked_for(router, way):
+    wallet = await router.wallet("1.00")
+    async with official(way, f"{router.url}/v1", **bearer(router, wallet)) as client:
+        chunks = await client.stream(**chat())
+    assert text(chunks) == expected_text(5)
+    assert [chunk.choices[0].finish_reason for chunk in chunks] == [None] * 6 + ["stop"]
+    assert chunks[0].choices[0].delta.role == "assistant"
+    assert len({chunk.id for chunk in chunks}) == 1
+    assert [chunk.usage for chunk in chunks] == [None] * 7
+    assert "tollway" not in chunks[-1].model_extra
+    assert (await settled(router, wallet))["cost_usd"] == COST
 
 
 @way
-async def test_a_stream_with_include_usage_ends_with_a_chunk_of_usage_and_cost(way):
-    async with running(SCENARIO) as router:
-        wallet = await router.wallet("1.00")
-        async with official(way, f"{router.url}/v1", **bearer(router, wallet)) as client:
-            *chunks, last = await client.stream(**chat(stream_options={"include_usage": True}))
-        call = await settled(router, wallet)
-        assert text(chunks) == expected_text(5)
-        assert [chunk.usage for chunk in chunks] == [None] * 7
-        assert last.choices == []
-        assert last.id == chunks[0].id
-        assert (last.usage.prompt_tokens, last.usage.completion_tokens, last.usage.total_tokens) == (20, 5, 25)
-        assert last.usage.cost == call["cost_usd"] == COST
-        assert last.tollway["request_id"] == call["id"]
+async def test_a_stream_with_include_usage_ends_with_a_chunk_of_usage_and_cost(router, way):
+    wallet = await router.wallet("1.00")
+    async with official(way, f"{router.url}/v1", **bearer(router, wallet)) as client:
+        *chunks, last = await client.stream(**chat(stream_options={"include_usage": True}))
+    call = await settled(router, wallet)
+    assert text(chunks) == expected_text(5)
+    assert [chunk.usage for chunk in chunks] == [None] * 7
+    assert last.choices == []
+    assert last.id == chunks[0].id
+    assert (last.usage.prompt_tokens, last.usage.completion_tokens, last.usage.total_tokens) == (20, 5, 25)
+    assert last.usage.cost == call["cost_usd"] == COST
+    assert last.tollway["request_id"] == call["id"]
 
 
 @way
-async def test_each_of_several_choices_arrives_whole(way):
-    async with running(SCENARIO) as router:
-        wallet = await router.wallet("1.00")
-        async with official(way, f"{router.url}/v1", **bearer(router, wallet)) as client:
-            answer = await client.complete(**chat(n=3))
-            chunks = await client.stream(**chat(n=3))
-        texts = [choice.message.content for choice in answer.choices]
-        assert len(set(texts)) == 3
-        assert [text(chunks, index) for index in range(3)] == texts
+async def test_each_of_several_choices_arrives_whole(router, way):
+    wallet = await router.wallet("1.00")
+    async with official(way, f"{router.url}/v1", **bearer(router, wallet)) as client:
+        answer = await client.complete(**chat(n=3))
+        chunks = await client.stream(**chat(n=3))
+    texts = [choice.message.content for choice in answer.choices]
+    assert len(set(texts)) == 3
+    assert [text(chunks, index) for index in range(3)] == texts
 
 
 TOOL = {
