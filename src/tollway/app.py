@@ -143,6 +143,7 @@ def _snapshot(config: Config, transport: Transport, clock: Clock, observer: Obse
         calls_max=config.server.max_calls,
         keep_alive_s=config.server.keep_alive_comment,
         slow_reader_s=config.server.slow_reader,
+        slow_sender_s=config.server.slow_sender,
         unlimited=config.billing.mode == "metered",
         welcome=Welcome(amount=gift, total_max=config.billing.welcome_credit_total_usd) if gift else None,
     )

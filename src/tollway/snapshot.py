@@ -24,5 +24,6 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     calls_max: int  # at once; more are refused before memory grows
     keep_alive_s: float
     slow_reader_s: float
+    slow_sender_s: float
     unlimited: bool  # billing.mode = "metered": count and record, never refuse
     welcome: Welcome | None = None

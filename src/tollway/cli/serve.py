@@ -14,6 +14,7 @@ import uvloop
 
 from tollway.app import Router, build
 from tollway.cli.common import CommandFailed, ConfigOption, command, configuration
+from tollway.cli.connection import connection
 from tollway.cli.signals import stop_signal
 from tollway.config.places import Address, address
 from tollway.config.schema import Config
@@ -72,7 +73,7 @@ async def serving(config: Config) -> AsyncIterator[tuple[Router, str]]:
         server = Server(
             uvicorn.Config(
                 router.asgi,
-                http="httptools",
+                http=connection(config.server.max_header, config.server.slow_sender),
                 ws="none",
                 lifespan="off",
                 log_config=None,

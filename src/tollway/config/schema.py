@@ -47,6 +47,7 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     max_calls: Annotated[int, Whole(1, CALLS_MAX)] = 2_000  # at once
     keep_alive_comment: Annotated[float, _WAIT] = 15.0
     slow_reader: Annotated[float, _WAIT] = 60.0
+    slow_sender: Annotated[float, _WAIT] = 30.0
     drain: Annotated[float, _DURATION] = 30.0
 
 

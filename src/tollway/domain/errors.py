@@ -53,7 +53,7 @@ class RequestError(TollwayError):
     status = 400
     code = "invalid_request"
     type = "invalid_request_error"
-    should_retry = False
+    should_retry: bool | None = False
 
 
 class UnpricedFeature(RequestError):

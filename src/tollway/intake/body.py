@@ -1,22 +1,38 @@
 """Reading a request's body off the raw ASGI channel, under a limit. It must not know what the body means."""
 
+import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any
+from typing import Any, Protocol
 
 from tollway.domain.errors import ClientGone, RequestError, RequestTooLarge, UnsupportedMediaType
+from tollway.intake.limits import BYTES_PER_S_MIN
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 _LENGTH_DIGITS_MAX = 18  # more than any size that fits 64 bits
 
 
-async def read_body(receive: Receive, headers: Iterable[tuple[bytes, bytes]], max_bytes: int) -> bytes:
+class Patience(Protocol):
+    """Whoever ends a wait that is too long: told how many seconds, from now, the rest of a body may take."""
+
+    def extend(self, seconds: float) -> None: ...
+
+
+async def read_body(
+    receive: Receive,
+    headers: Iterable[tuple[bytes, bytes]],
+    max_bytes: int,
+    patience: Patience,
+    slow_sender_s: float,
+) -> bytes:
     """The whole body, at most `max_bytes`. `headers` have lower-case names, as ASGI gives them.
 
     A declared length over the limit is refused before anything is read; an undeclared one as soon as it is passed.
+    `patience` counts `slow_sender_s` already; while the body comes in pieces it is extended by what they buy.
     Raises UnsupportedMediaType, RequestTooLarge, RequestError (a content-length that is no number), and ClientGone.
     """
     _check_headers(headers, max_bytes)
+    started = time.monotonic()
     body, more = await _next(receive)
     if len(body) > max_bytes:
         raise _too_large(max_bytes)
@@ -24,6 +40,7 @@ async def read_body(receive: Receive, headers: Iterable[tuple[bytes, bytes]], ma
         return body
     whole = bytearray(body)  # not a list of pieces: a sender of tiny ones must not cost many times their size
     while more:
+        patience.extend(started + slow_sender_s + len(whole) / BYTES_PER_S_MIN - time.monotonic())
         piece, more = await _next(receive)
         if len(whole) + len(piece) > max_bytes:
             raise _too_large(max_bytes)

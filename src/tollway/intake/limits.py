@@ -5,9 +5,11 @@ import msgspec
 
 MODEL_ID_MAX = 256  # characters: the longest names in use have about 80
 KIND_MAX = 64  # characters of a caller-chosen word that ends up in explanations: part types, tool types, tiers
+COUNT_MAX = 2**53 - 1  # the largest integer that every JSON reader keeps exact (RFC 8259, 6)
 USER_MAX = 1_024  # characters: `user` is kept with the call's record for good
 REQUEST_ID_MAX = 256  # characters of the caller's own x-request-id that are kept
 PROVIDERS_MAX = 64  # names in each list of `provider`
+BYTES_PER_S_MIN = 32 * 1024  # what has come of a body buys time for the rest: slow lines may send, drips may not
 SMALL_FIELD_BYTES_MAX = 65_536  # of a field that is read whole (not messages, tools ...): no list of millions of words
 
 

@@ -12,7 +12,15 @@ import msgspec
 from tollway.domain.call import Preferences
 from tollway.domain.errors import RequestError
 from tollway.domain.money import parse_usd
-from tollway.intake.limits import KIND_MAX, MODEL_ID_MAX, PROVIDERS_MAX, SMALL_FIELD_BYTES_MAX, USER_MAX, Limits
+from tollway.intake.limits import (
+    COUNT_MAX,
+    KIND_MAX,
+    MODEL_ID_MAX,
+    PROVIDERS_MAX,
+    SMALL_FIELD_BYTES_MAX,
+    USER_MAX,
+    Limits,
+)
 from tollway.wire.json import Raw, ValidationError, decoder
 
 _SHOWN_BYTES_MAX = 40  # of a wrong value, in the message that says so
@@ -21,7 +29,7 @@ ModelId = Annotated[str, msgspec.Meta(min_length=1, max_length=MODEL_ID_MAX)]
 WORD = re.compile(rf"\A[A-Za-z0-9_.:/$-]{{1,{KIND_MAX}}}\Z")
 Word = Annotated[str, msgspec.Meta(pattern=WORD.pattern)]
 Penalty = Annotated[float, msgspec.Meta(ge=-2, le=2)]
-Count = Annotated[int, msgspec.Meta(ge=1)]
+Count = Annotated[int, msgspec.Meta(ge=1, le=COUNT_MAX)]
 
 
 class StreamOptions(msgspec.Struct, frozen=True):
@@ -37,6 +45,9 @@ def _field(type: Any, expected: str) -> Field:
     return Field(decoder(type), expected)
 
 
+_COUNT = f"an integer from 1 to {COUNT_MAX}"
+
+
 FIELDS: dict[str, Field] = {
     "model": _field(ModelId, f"a model id: a string of 1 to {MODEL_ID_MAX} characters, such as openai/gpt-4o"),
     "models": _field(list[ModelId], "an array of model ids to fall back to"),
@@ -48,9 +59,9 @@ FIELDS: dict[str, Field] = {
     "top_p": _field(Annotated[float, msgspec.Meta(ge=0, le=1)], "a number from 0 to 1"),
     "presence_penalty": _field(Penalty, "a number from -2 to 2"),
     "frequency_penalty": _field(Penalty, "a number from -2 to 2"),
-    "n": _field(Count, "an integer of at least 1"),
-    "max_tokens": _field(Count, "an integer of at least 1"),
-    "max_completion_tokens": _field(Count, "an integer of at least 1"),
+    "n": _field(Count, _COUNT),
+    "max_tokens": _field(Count, _COUNT),
+    "max_completion_tokens": _field(Count, _COUNT),
     "stop": _field(str | list[str], "a string or an array of strings"),
     "user": _field(Annotated[str, msgspec.Meta(max_length=USER_MAX)], f"a string of at most {USER_MAX} characters"),
     "service_tier": _field(Word, "the name of a tier, such as auto"),

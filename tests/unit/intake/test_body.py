@@ -1,14 +1,17 @@
 """Reading a body: content type, encoding and length, from the raw ASGI channel."""
 
 from collections.abc import Iterable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tollway.domain.errors import ClientGone, RequestError, RequestTooLarge, UnsupportedMediaType
 from tollway.intake.body import Receive, read_body
+from tollway.intake.limits import BYTES_PER_S_MIN
 
 JSON = (b"content-type", b"application/json")
+SLOW_SENDER_S = 30.0
 
 
 def channel(*pieces: bytes, gone: bool = False) -> Receive:
@@ -30,8 +33,27 @@ async def unread() -> dict[str, Any]:
     raise AssertionError("the body was read")
 
 
+class Patience:
+    """Notes what it is given."""
+
+    def __init__(self) -> None:
+        self.given: list[float] = []
+
+    def extend(self, seconds: float) -> None:
+        self.given.append(seconds)
+
+
+async def read_from(
+    receive: Receive,
+    headers: Iterable[tuple[bytes, bytes]] = (JSON,),
+    limit: int = 10,
+    patience: Patience | None = None,
+) -> bytes:
+    return await read_body(receive, headers, limit, patience or Patience(), SLOW_SENDER_S)
+
+
 async def read(*pieces: bytes, headers: Iterable[tuple[bytes, bytes]] = (JSON,), limit: int = 10) -> bytes:
-    return await read_body(channel(*pieces), headers, limit)
+    return await read_from(channel(*pieces), headers, limit)
 
 
 async def test_a_body_that_came_in_one_piece_is_not_copied() -> None:
@@ -47,7 +69,7 @@ async def test_a_message_without_a_body_is_an_empty_piece() -> None:
     async def receive() -> dict[str, Any]:
         return {"type": "http.request"}
 
-    assert await read_body(receive, [JSON], 10) == b""
+    assert await read_from(receive, [JSON], 10) == b""
 
 
 @pytest.mark.parametrize(
@@ -62,18 +84,18 @@ async def test_the_content_type_is_json_with_any_parameters(value: bytes) -> Non
 )
 async def test_any_other_content_type_is_unsupported(value: bytes) -> None:
     with pytest.raises(UnsupportedMediaType, match="content-type: application/json"):
-        await read_body(unread, [(b"content-type", value)], 10)
+        await read_from(unread, [(b"content-type", value)], 10)
 
 
 async def test_a_missing_content_type_is_unsupported() -> None:
     with pytest.raises(UnsupportedMediaType):
-        await read_body(unread, [(b"host", b"x")], 10)
+        await read_from(unread, [(b"host", b"x")], 10)
 
 
 @pytest.mark.parametrize("value", [b"gzip", b"br", b"identity, gzip", b""])
 async def test_a_compressed_body_is_unsupported(value: bytes) -> None:
     with pytest.raises(UnsupportedMediaType, match="content-encoding"):
-        await read_body(unread, [JSON, (b"content-encoding", value)], 10)
+        await read_from(unread, [JSON, (b"content-encoding", value)], 10)
 
 
 async def test_the_identity_encoding_is_no_encoding() -> None:
@@ -83,7 +105,7 @@ async def test_the_identity_encoding_is_no_encoding() -> None:
 @pytest.mark.parametrize("value", [b"11", b"9" * 18, b"9" * 5_000])
 async def test_a_declared_length_over_the_limit_is_refused_before_reading(value: bytes) -> None:
     with pytest.raises(RequestTooLarge, match="at most 10 bytes"):
-        await read_body(unread, [JSON, (b"content-length", value)], 10)
+        await read_from(unread, [JSON, (b"content-length", value)], 10)
 
 
 async def test_a_declared_length_up_to_the_limit_is_read() -> None:
@@ -93,7 +115,7 @@ async def test_a_declared_length_up_to_the_limit_is_read() -> None:
 @pytest.mark.parametrize("value", [b"-1", b"+1", b"1.0", b"ten", b"", b"1 1"])
 async def test_a_declared_length_that_is_no_number_is_a_bad_request(value: bytes) -> None:
     with pytest.raises(RequestError, match="content-length") as refused:
-        await read_body(unread, [JSON, (b"content-length", value)], 10)
+        await read_from(unread, [JSON, (b"content-length", value)], 10)
     assert refused.value.status == 400
 
 
@@ -104,10 +126,36 @@ async def test_one_piece_over_the_limit_is_too_large() -> None:
 
 async def test_pieces_are_refused_as_soon_as_their_sum_is_over_the_limit() -> None:
     with pytest.raises(RequestTooLarge):
-        await read_body(channel(b"01234567", b"89", b"0", gone=True), [JSON], 10)
+        await read_from(channel(b"01234567", b"89", b"0", gone=True), [JSON], 10)
 
 
 @pytest.mark.parametrize("pieces", [(), (b"{",), (b"{", b'"a"')])
 async def test_a_client_that_leaves_while_sending_is_gone(pieces: tuple[bytes, ...]) -> None:
     with pytest.raises(ClientGone):
-        await read_body(channel(*pieces, gone=True), [JSON], 10)
+        await read_from(channel(*pieces, gone=True), [JSON], 10)
+
+
+# --- how long it may take
+
+
+async def test_a_body_that_came_in_one_piece_asks_for_no_more_time() -> None:
+    patience = Patience()
+    await read_from(channel(b"{}"), patience=patience)
+    assert patience.given == []
+
+
+async def test_what_has_come_of_a_body_buys_time_for_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = iter([100.0, 101.0, 102.0, 103.0])  # when it began, and when each piece had come
+    monkeypatch.setattr("tollway.intake.body.time", SimpleNamespace(monotonic=lambda: next(seconds)))
+    patience = Patience()
+    piece = b"x" * BYTES_PER_S_MIN
+    await read_from(channel(piece, piece, piece, b""), limit=1_000_000, patience=patience)
+    assert patience.given == [SLOW_SENDER_S - 1 + 1, SLOW_SENDER_S - 2 + 2, SLOW_SENDER_S - 3 + 3]
+
+
+async def test_a_body_that_drips_runs_out_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = iter([0.0, 1.0, 20.0, 31.0])
+    monkeypatch.setattr("tollway.intake.body.time", SimpleNamespace(monotonic=lambda: next(seconds)))
+    patience = Patience()
+    await read_from(channel(b"x", b"x", b"x", b"x"), patience=patience)
+    assert [round(given, 3) for given in patience.given] == [29.0, 10.0, -1.0]
