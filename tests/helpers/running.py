@@ -47,7 +47,9 @@ class Running:
         self.router = router
         self.url = url
         self.simulators = simulators
-        self.http = httpx2.AsyncClient(base_url=url, timeout=30.0)
+        self.accounts: set[str] = set()  # of the wallets that were credited
+        # Without TLS to verify: loading the certificate authorities would take longer than most tests.
+        self.http = httpx2.AsyncClient(base_url=url, timeout=30.0, verify=False)
 
     @property
     def ledger(self) -> Any:
@@ -62,6 +64,7 @@ class Running:
             ref=ref,
         )
         assert isinstance((await self.ledger.apply([command]))[0], Credited)
+        self.accounts.add(account_id(wallet))
 
     async def wallet(self, usd: str | None = None, *, evm: bool = False) -> Wallet:
         """A fresh wallet with credit."""

@@ -1,0 +1,151 @@
+"""Who is asked, and who first: the caller's preferences, and how providers have been doing."""
+
+from typing import Any
+
+import httpx2
+import pytest
+
+from helpers.running import Running, chat, running
+from helpers.settled import settled
+from helpers.until import until
+from tollway.simulator import parse_scenario
+
+# By price the first is drawn first in all but one of 10^8 calls; the second serves when the first is not well.
+CHEAP_FIRST = {"cheap": '{ input = "0.01", output = "0.01" }', "dear": '{ input = "100", output = "100" }'}
+FINE = "tokens=2"
+
+
+async def served(router: Running, **preferences: Any) -> httpx2.Response:
+    return await router.post(await router.wallet("5.00"), chat(provider=preferences, max_tokens=10))
+
+
+def asked(router: Running) -> list[str]:
+    """Who was asked, in order."""
+    attempts = [(attempt.at, name) for name, simulator in router.simulators.items() for attempt in simulator.log]
+    return [name for _, name in sorted(attempts)]
+
+
+@pytest.mark.parametrize("order", [["a", "b", "c"], ["c", "a", "b"], ["b", "c", "a"]])
+async def test_order_is_tried_as_it_was_said(order):
+    async with running({"a": "status=503", "b": "status=503", "c": "status=503"}) as router:
+        assert (await served(router, order=order)).status_code == 503
+        assert asked(router) == order
+
+
+async def test_who_is_not_in_order_comes_after_it():
+    async with running({"a": FINE, "b": "status=503"}) as router:
+        assert (await served(router, order=["b"])).status_code == 200
+        assert asked(router) == ["b", "a"]
+
+
+async def test_only_and_ignore_leave_providers_out():
+    async with running({"a": FINE, "b": "status=503", "c": "status=503"}) as router:
+        assert (await served(router, only=["b"])).status_code == 503
+        assert (await served(router, ignore=["a", "b"])).status_code == 503
+        assert asked(router) == ["b", "c"]
+
+
+async def test_without_fallbacks_only_the_first_is_asked():
+    async with running({"a": "status=503", "b": FINE}) as router:
+        answer = await served(router, order=["a"], allow_fallbacks=False)
+        assert answer.status_code == 503
+        assert asked(router) == ["a"]
+
+
+async def test_a_pinned_provider_is_asked_alone():
+    async with running({"a": "status=503", "b": FINE}) as router:
+        answer = await router.post(await router.wallet("1.00"), chat(model="a:sim/model"))
+        assert answer.status_code == 503
+        assert asked(router) == ["a"]
+
+
+async def test_a_name_that_is_no_provider_is_told_and_holds_nothing():
+    async with running({"a": FINE}) as router:
+        wallet = await router.wallet("1.00")
+        answer = await router.post(wallet, chat(provider={"only": ["b"]}))
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "provider_not_found")
+        assert (await router.balance(wallet)).debits_pending == 0
+        assert asked(router) == []
+
+
+# --- health
+
+TROUBLE = [
+    "status=503",
+    "status=500",
+    "status=429",
+    "status=429&retry_after=60",
+    "status=401",
+    "fault=reset",
+    "fault=error",
+    "fault=silence",
+]
+
+
+@pytest.mark.parametrize("trouble", TROUBLE)
+async def test_a_provider_with_trouble_goes_to_the_back(trouble):
+    timeouts = 'timeouts = { batch = "200ms" }'
+    scenarios = {"cheap": f"{trouble}&fault_times=2&{FINE}", "dear": FINE}
+    async with running(scenarios, price=CHEAP_FIRST, provider_extra=timeouts) as router:
+        assert (await served(router)).headers["x-tollway-provider"] == "dear"
+        first = asked(router)
+        assert first[0] == "cheap"
+        assert (await served(router)).headers["x-tollway-provider"] == "dear"
+        assert asked(router) == [*first, "dear"]
+
+
+async def test_a_provider_that_answers_again_comes_back():
+    async with running({"cheap": f"status=503&fault_times=1&{FINE}", "dear": FINE}, price=CHEAP_FIRST) as router:
+        assert (await served(router)).headers["x-tollway-provider"] == "dear"
+        assert (await served(router, only=["cheap"])).status_code == 200
+        assert (await served(router)).headers["x-tollway-provider"] == "cheap"
+
+
+async def test_a_caller_who_orders_a_troubled_provider_gets_it():
+    async with running({"cheap": f"status=503&fault_times=1&{FINE}", "dear": FINE}, price=CHEAP_FIRST) as router:
+        assert (await served(router)).headers["x-tollway-provider"] == "dear"
+        assert (await served(router, order=["cheap"])).headers["x-tollway-provider"] == "cheap"
+
+
+async def test_a_stream_that_breaks_off_is_trouble_too():
+    async with running(
+        {"cheap": "tokens=9&gap=1ms&fault=cut@6&fault_times=1", "dear": FINE}, price=CHEAP_FIRST
+    ) as router:
+        broken = await router.post(await router.wallet("5.00"), chat(stream=True, max_tokens=10))
+        assert '"finish_reason":"error"' in broken.text
+        assert (await served(router)).headers["x-tollway-provider"] == "dear"
+
+
+@pytest.mark.parametrize("scenario", ["status=400", "status=400&code=content_filter"])
+async def test_a_refusal_of_the_request_is_no_trouble_of_the_provider(scenario):
+    async with running({"cheap": f"{scenario}&fault_times=1&{FINE}", "dear": FINE}, price=CHEAP_FIRST) as router:
+        assert (await served(router)).status_code == 400
+        assert (await served(router)).headers["x-tollway-provider"] == "cheap"
+
+
+async def test_a_client_that_leaves_is_no_trouble_of_the_provider():
+    async with running({"cheap": "barrier=b", "dear": FINE}, price=CHEAP_FIRST) as router:
+        wallet = await router.wallet("5.00")
+        cheap = router.simulators["cheap"]
+        with pytest.raises(httpx2.ReadTimeout):
+            await router.http.post(
+                "/api/v1/chat/completions",
+                json=chat(stream=True, max_tokens=10),
+                headers=router.headers(wallet),
+                timeout=0.2,
+            )
+        await until(lambda: cheap.log[0].client_closed)
+        await settled(router, wallet)
+        cheap.release("b")
+        cheap.scenario = parse_scenario(FINE)
+        assert (await served(router)).headers["x-tollway-provider"] == "cheap"
+
+
+async def test_trouble_is_shown_to_everybody():
+    async with running({"cheap": "status=503", "dear": FINE}, price=CHEAP_FIRST) as router:
+        await served(router)
+        shown = {entry["id"]: entry for entry in (await router.get("/providers"))["data"]}
+        assert shown["cheap"]["status"] == "degraded"
+        assert shown["dear"]["status"] == "ok"
+        (model,) = (await router.get("/models"))["data"]
+        assert {entry["id"]: entry["status"] for entry in model["providers"]} == {"cheap": "degraded", "dear": "ok"}
