@@ -4,12 +4,13 @@ Prices are 1,000 nano-USD an input token and 10,000 an output token; where a pro
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
+import pytest_asyncio
 
 from helpers.running import Running, chat, running
 from helpers.settled import account, check_books, lost, owed, settled
@@ -209,23 +210,30 @@ IMPOSSIBLE = {
 }
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared() -> AsyncIterator[Running]:
+    """One router for all impossible usage: the prompt says which."""
+    async with running({"sim": "tokens=5"}) as router:
+        yield router
+
+
 @STREAMED
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("reason", IMPOSSIBLE)
 async def test_usage_beyond_what_is_possible_is_refused_for_our_own_count_and_raises_an_alarm(
-    ledger, stream, reason, caplog
+    shared, stream, reason, caplog
 ):
     usage = quote(json.dumps(IMPOSSIBLE[reason]), safe="")
-    async with running({"sim": f"tokens=5&usage_raw={usage}"}, ledger=ledger) as router:
-        wallet = await router.wallet("1.00")
-        call = await answered(router, wallet, chat(stream=stream))
-        assert call["flags"] == [f"usage_refused:{reason}"]
-        assert call["usage_origin"] == "estimated"
-        assert call["usage"] == call["estimate"]
-        assert call["usage"]["completion"] == own_count(5)
-        assert call["charged"] == call["usage"]["prompt"] * INPUT + own_count(5) * OUTPUT
-        assert await owed(router) == call["charged"]
-        alarms = [record.getMessage() for record in caplog.records if '"alarm"' in record.getMessage()]
-        assert [reason in alarm and call["id"] in alarm for alarm in alarms] == [True]
+    owed_before, wallet = await owed(shared), await shared.wallet("1.00")
+    call = await answered(shared, wallet, chat(f"simulate:usage_raw={usage}", stream=stream))
+    assert call["flags"] == [f"usage_refused:{reason}"]
+    assert call["usage_origin"] == "estimated"
+    assert call["usage"] == call["estimate"]
+    assert call["usage"]["completion"] == own_count(5)
+    assert call["charged"] == call["usage"]["prompt"] * INPUT + own_count(5) * OUTPUT
+    assert await owed(shared) - owed_before == call["charged"]
+    alarms = [record.getMessage() for record in caplog.records if '"alarm"' in record.getMessage()]
+    assert [reason in alarm and call["id"] in alarm for alarm in alarms] == [True]
 
 
 @STREAMED

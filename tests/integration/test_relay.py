@@ -2,14 +2,15 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from helpers.providers import EVENT_STREAM, USAGE, answering, chunk, completion, provider, sse
 from helpers.raw_server import RawServer
-from helpers.running import chat, running
+from helpers.running import Running, chat, running
 from helpers.settled import settled
 from helpers.streaming import DONE, caught_up, content, finishes, payload, streaming
 from tollway.domain.commands import Command, Post, Result
@@ -150,25 +151,33 @@ async def test_finishes_that_come_at_different_times_are_withheld_while_other_ch
 # --- usage
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared() -> AsyncIterator[Running]:
+    """One router for all styles of usage: the prompt says which."""
+    async with running({"sim": "tokens=3"}) as router:
+        yield router
+
+
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("style", ["chunk", "null_everywhere", "final", "in_finish", "cumulative", "missing", "absurd"])
-async def test_usage_is_shown_only_when_it_was_asked_for_and_then_in_one_chunk_before_done(style):
-    async with running({"sim": f"tokens=3&usage={style}"}) as router:
-        wallet = await router.wallet("1.00")
-        for body in (STREAM, WITH_USAGE):
-            answer = await router.post(wallet, body)
-            *chunks, last = map(payload, answer.text.rstrip("\n").split("\n\n"))
-            assert last == DONE
-            shown = [chunk for chunk in chunks if chunk.get("usage") is not None]
-            bare = [chunk for chunk in chunks if not chunk["choices"]]
-            assert shown == bare == (chunks[-1:] if body is WITH_USAGE else [])
-        call = await settled(router, wallet, answer.headers["x-request-id"])
-        usage, tollway = chunks[-1]["usage"], chunks[-1]["tollway"]
-        assert usage["prompt_tokens"] == call["usage"]["prompt"]
-        assert usage["completion_tokens"] == call["usage"]["completion"]
-        assert usage["cost"] == call["cost_usd"]
-        assert chunks[-1]["id"] == chunks[0]["id"] == call["response_id"]
-        assert tollway["request_id"] == call["id"]
-        assert [(attempt["provider"], attempt["outcome"]) for attempt in tollway["attempts"]] == [("sim", "ok")]
+async def test_usage_is_shown_only_when_it_was_asked_for_and_then_in_one_chunk_before_done(shared, style):
+    wallet = await shared.wallet("1.00")
+    for asked in (False, True):
+        options = {"stream_options": {"include_usage": True}} if asked else {}
+        answer = await shared.post(wallet, chat(f"simulate:usage={style}", stream=True, **options))
+        *chunks, last = map(payload, answer.text.rstrip("\n").split("\n\n"))
+        assert last == DONE
+        shown = [chunk for chunk in chunks if chunk.get("usage") is not None]
+        bare = [chunk for chunk in chunks if not chunk["choices"]]
+        assert shown == bare == (chunks[-1:] if asked else [])
+    call = await settled(shared, wallet, answer.headers["x-request-id"])
+    usage, tollway = chunks[-1]["usage"], chunks[-1]["tollway"]
+    assert usage["prompt_tokens"] == call["usage"]["prompt"]
+    assert usage["completion_tokens"] == call["usage"]["completion"]
+    assert usage["cost"] == call["cost_usd"]
+    assert chunks[-1]["id"] == chunks[0]["id"] == call["response_id"]
+    assert tollway["request_id"] == call["id"]
+    assert [(attempt["provider"], attempt["outcome"]) for attempt in tollway["attempts"]] == [("sim", "ok")]
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["batch", "stream"])
