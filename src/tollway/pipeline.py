@@ -10,11 +10,12 @@ from collections.abc import Callable
 import msgspec
 
 from tollway.auth.signin import SignIn
-from tollway.domain.answer import Reading
+from tollway.domain.answer import Answer, Reading
 from tollway.domain.call import Call, Caller
-from tollway.domain.errors import LedgerOutcomeUnknown, LedgerUnavailable, Overloaded, ShuttingDown, TollwayError
+from tollway.domain.commands import Posted
+from tollway.domain.errors import LedgerOutcomeUnknown, Overloaded, ShuttingDown, TollwayError
 from tollway.domain.observer import Observer
-from tollway.domain.plan import Plan
+from tollway.domain.plan import Candidate, Plan
 from tollway.domain.waiting import Interrupted
 from tollway.egress import endings, stream
 from tollway.egress.reply import Reply
@@ -26,7 +27,7 @@ from tollway.routing.health import Health
 from tollway.routing.plan import narrow, plan
 from tollway.snapshot import Snapshot
 from tollway.upstream.attempts import OpenStream, Trail
-from tollway.upstream.watch import CallWatch, watch_client
+from tollway.upstream.watch import CallsInFlight, CallWatch, watch_client
 
 
 class ChatHeaders(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,7 +48,10 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     snapshot: Snapshot
     watch: CallWatch
     reply: Reply
-    trail: Trail
+    trail: Trail = msgspec.field(default_factory=Trail)
+
+    async def say(self, error: TollwayError) -> None:
+        await stream.say(self.reply, self.watch, self.snapshot.slow_reader_s, error)
 
 
 class Pipeline:
@@ -65,9 +69,7 @@ class Pipeline:
     ) -> None:
         self.snapshot = snapshot
         self.draining = False
-        self.running: set[CallWatch] = set()
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self.running = CallsInFlight()
         self._sign_in = sign_in
         self._bookings = bookings
         self._health = health
@@ -75,60 +77,61 @@ class Pipeline:
         self._seed = seed
 
     async def chat(self, id: str, headers: ChatHeaders, receive: Receive, reply: Reply) -> None:
-        """One chat completion. Raises TollwayError for whatever ends before the answer has begun."""
+        """One chat completion. Raises TollwayError for whatever ends before the answer has begun; ClientGone."""
         snapshot = self.snapshot
         if self.draining:
             raise ShuttingDown("This router is shutting down: try again.", retry_after_ms=1_000)
         if len(self.running) >= snapshot.calls_max:
             raise Overloaded("This router has as many calls in flight as it may: try again.", retry_after_ms=1_000)
-        caller = await self._sign_in.identify(headers.sign_in, headers.authorization)
-        body = await read_body(receive, headers.all, snapshot.body_bytes_max)
-        call = parse(body, id=id, limits=snapshot.limits, client_request_id=headers.request_id)
-        chosen = plan(call, snapshot.catalog, self._health.view(), seed=self._seed())
-        booking, chosen = await self._hold(caller, call, chosen, snapshot)
-        watch = CallWatch(chosen.candidates[0].timeouts.total)
-        self.running.add(watch)
-        self._idle.clear()
-        run = Run(call=call, plan=chosen, booking=booking, snapshot=snapshot, watch=watch, reply=reply, trail=Trail())
-        try:
-            await (self._stream(run, receive) if call.stream else self._batch(run))
-        except LedgerOutcomeUnknown:
-            # Neither an ending nor an error would be true: the connection closes.
-            self._observer.alarm("ledger_outcome_unknown", call.id)
-            await reply.break_off()
-        finally:
-            watch.close()
-            self.running.discard(watch)
-            if not self.running:
-                self._idle.set()
-            await booking.close()  # a call that came here without an end gives its hold back
-            self._observer.call_ended(booking.record)
+        with self.running.enter(snapshot.slow_sender_s) as watch:
+            caller = await self._sign_in.identify(headers.sign_in, headers.authorization)
+            try:
+                arriving = read_body(receive, headers.all, snapshot.body_bytes_max, watch, snapshot.slow_sender_s)
+                body = await watch.wait(arriving)
+            except Interrupted as late:
+                raise endings.arrival_error(late.reason) from None
+            call = parse(body, id=id, limits=snapshot.limits, client_request_id=headers.request_id)
+            chosen = plan(call, snapshot.catalog, self._health.view(), seed=self._seed())
+            booking = self._bookings.open(caller, call, chosen)
+            run = Run(call=call, plan=chosen, booking=booking, snapshot=snapshot, watch=watch, reply=reply)
+            try:
+                await self._carry_out(run, caller, receive)
+            except LedgerOutcomeUnknown:
+                # Neither an ending nor an error would be true: the connection closes.
+                self._observer.alarm("ledger_outcome_unknown", id)
+                await reply.break_off()
+            finally:
+                await booking.close()  # a call that came here without an end gives its hold back
+                if booking.granted:
+                    self._observer.call_ended(booking.record)
 
     async def idle(self, seconds: float) -> bool:
         """Wait until no call is in flight, `seconds` at the most; whether it came to that."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._idle.wait(), seconds)
-        return not self.running
+        return await self.running.idle(seconds)
 
     async def welcome(self, caller: Caller) -> bool:
         """Give a new account its welcome credit, if there is one. Idempotent: True when there was something to give."""
         gift = self.snapshot.welcome
         return gift is not None and await self._bookings.welcome(caller.account, gift.amount, gift.total_max)
 
-    async def _hold(self, caller: Caller, call: Call, chosen: Plan, snapshot: Snapshot) -> tuple[Booking, Plan]:
-        offer = terms.terms(call, chosen)
-        booking = self._bookings.open(caller, call, chosen)
-        short = await booking.hold(offer.amounts, unlimited=snapshot.unlimited)
+    async def _carry_out(self, run: Run, caller: Caller, receive: Receive) -> None:
+        run = msgspec.structs.replace(run, plan=await self._hold(run, caller))
+        run.watch.extend(run.plan.candidates[0].timeouts.total)
+        await (self._stream(run, receive) if run.call.stream else self._batch(run))
+
+    async def _hold(self, run: Run, caller: Caller) -> Plan:
+        """What the hold that was granted leaves of the plan."""
+        chosen, booking, unlimited = run.plan, run.booking, run.snapshot.unlimited
+        offer = terms.terms(run.call, chosen)
+        short = await booking.hold(offer.amounts, unlimited=unlimited)
         if short is not None and await self.welcome(caller):
-            short = await booking.hold(offer.amounts, unlimited=snapshot.unlimited)
+            short = await booking.hold(offer.amounts, unlimited=unlimited)
         if short is not None:
-            raise terms.insufficient(call, offer, short.available)
+            raise terms.insufficient(run.call, offer, short.available)
         for dropped, reason in ((offer.too_dear, "beyond_max_cost"), (offer.beyond(booking.held), "beyond_the_hold")):
             chosen = narrow(chosen, dropped, reason) if dropped else chosen
-        if offer.caps:
-            chosen = msgspec.structs.replace(chosen, caps=offer.caps)
         booking.note(verdicts=chosen.verdicts)
-        return booking, chosen
+        return msgspec.structs.replace(chosen, caps=offer.caps) if offer.caps else chosen
 
     async def _batch(self, run: Run) -> None:
         booking, trail = run.booking, run.trail
@@ -138,27 +141,11 @@ class Pipeline:
             error = problem if isinstance(problem, TollwayError) else endings.cut_error(problem.reason)
             booking.note(ended=endings.ended_by(problem), error_code=error.code, attempts=tuple(trail.attempts))
             raise error from None
-        candidate = trail.asking
-        assert candidate is not None, "an answer has a provider"
-        charge = meter.meter(
-            run.call,
-            candidate,
-            ended="complete",
-            held=booking.held,
-            max_tokens=run.plan.caps.get(candidate.key),
-            usage_raw=answer.usage,
-            generated=answer.generated,
-            finish_reasons=answer.finish_reasons,
-        )
-        booking.note(
-            ended="complete",
-            delivery="complete",
-            response_id=answer.response_id,
-            attempts=tuple(trail.attempts),
-            estimate=meter.estimate(run.call, candidate, answer.generated),
-        )
-        posted = await booking.post(candidate, charge, cost_max=run.call.max_cost)
+        assert trail.asking is not None, "an answer has a provider"
+        booking.note(ended="complete", delivery="unknown", attempts=tuple(trail.attempts))
+        posted = await self._post(run, trail.asking, answer, "complete")
         await run.reply.json(200, *endings.batch(answer, booking.record, posted, run.plan))
+        await booking.delivered()
 
     async def _stream(self, run: Run, receive: Receive) -> None:
         leaving = asyncio.ensure_future(watch_client(receive, run.watch))
@@ -170,7 +157,7 @@ class Pipeline:
                 await self._no_token(run, problem)
                 return
             try:
-                await self._relay(run, source)
+                await self._relay(run, source, leaving)
             finally:
                 source.close()
         finally:
@@ -180,60 +167,55 @@ class Pipeline:
     async def _no_token(self, run: Run, problem: TollwayError | Interrupted) -> None:
         """The call ended before its first token: free, unless the client walked away from a provider at work."""
         booking, candidate, error = run.booking, run.trail.asking, endings.error_of(problem)
-        booking.note(
-            ended=endings.ended_by(problem), error_code=error and error.code, attempts=tuple(run.trail.attempts)
-        )
+        booking.note(ended=endings.ended_by(problem), attempts=tuple(run.trail.attempts))
         if error is not None:
-            await self._say(run, error)
+            booking.note(error_code=error.code)
+            await run.say(error)
         elif candidate is not None:
             charge = meter.meter(run.call, candidate, ended="client_left_before_token", held=booking.held)
             await booking.post(candidate, charge, cost_max=run.call.max_cost)
 
-    async def _relay(self, run: Run, source: OpenStream) -> None:
-        call, booking, candidate, reading = run.call, run.booking, source.candidate, Reading(run.call.n)
+    async def _relay(self, run: Run, source: OpenStream, leaving: asyncio.Future[None]) -> None:
+        booking, candidate, reading = run.booking, source.candidate, Reading(run.call.n)
         limits = stream.RelayLimits(idle=candidate.timeouts.idle, slow_reader=run.snapshot.slow_reader_s)
         relayed = await stream.relay(source, source.opening, reading, run.reply, run.watch, limits)
         if relayed.nobody_reads and (reading.finished or reading.reasoning or candidate.reasoning):
+            leaving.cancel()  # a slow reader that leaves now is no news
             await stream.read_on(source, reading, run.watch)
-        attempt = run.snapshot.attempts.ended(source, relayed.fault, reading, whole=relayed.ended == "complete")
+        whole = relayed.ended == "complete"
+        run.trail.attempts.append(run.snapshot.attempts.ended(source, relayed.fault, reading, whole=whole))
+        if relayed.stop in ("total", "drain"):
+            await run.reply.quiet()
+            if not run.reply.started:  # the error has its own status, and such a call is never charged
+                return await self._no_token(run, Interrupted(relayed.stop))
+        delivery = "unknown" if whole else "partial" if run.reply.started else "none"
+        booking.note(ended=relayed.ended, delivery=delivery, attempts=tuple(run.trail.attempts))
+        try:
+            posted = await self._post(run, candidate, reading, "complete" if reading.settled else relayed.ended)
+        except TollwayError as unbooked:
+            return await run.say(unbooked)
+        if not whole:
+            return None if relayed.nobody_reads else await run.say(endings.relay_error(relayed))
+        last = endings.stream(run.call, relayed.withheld, reading, booking.record, posted, run.plan)
+        with contextlib.suppress(Interrupted):
+            await run.reply.finish(last, run.watch, run.snapshot.slow_reader_s)
+            await booking.delivered()
+        leaving.cancel()  # servers report the end of an answer as the client's leaving
+        return await stream.linger(source, run.watch)
+
+    async def _post(self, run: Run, candidate: Candidate, read: Answer | Reading, ended: meter.Ending) -> Posted:
+        call, booking, cap = run.call, run.booking, run.plan.caps.get(candidate.key)
         charge = meter.meter(
             call,
             candidate,
-            ended="complete" if reading.settled else relayed.ended,
+            ended=ended,
             held=booking.held,
-            max_tokens=run.plan.caps.get(candidate.key),
-            usage_raw=reading.usage,
-            generated=reading.generated,
-            finish_reasons=reading.finish_reasons,
+            max_tokens=cap,
+            usage_raw=read.usage,
+            generated=read.generated,
+            finish_reasons=read.finish_reasons,
         )
-        booking.note(
-            ended=relayed.ended,
-            delivery="complete" if relayed.ended == "complete" else "partial",
-            response_id=reading.response_id,
-            attempts=(*run.trail.attempts, attempt),
-            estimate=meter.estimate(call, candidate, reading.generated),
-        )
-        try:
-            posted = await booking.post(candidate, charge, cost_max=call.max_cost)
-        except LedgerUnavailable as unbooked:
-            await self._say(run, unbooked)
-            return
-        if relayed.ended != "complete":
-            if not relayed.nobody_reads:
-                await self._say(run, endings.relay_error(relayed))
-            return
-        try:
-            last = endings.stream(call, relayed.withheld, reading, booking.record, posted, run.plan)
-            await run.reply.finish(last, run.watch, run.snapshot.slow_reader_s)
-        except Interrupted:
-            booking.note(delivery="unknown")
-        await stream.linger(source, run.watch)
-
-    async def _say(self, run: Run, error: TollwayError) -> None:
-        """An error with its true status where nothing was sent yet, else as the last frame of the stream."""
-        await run.reply.quiet()
-        if not run.reply.started:
-            raise error
-        with contextlib.suppress(Interrupted):
-            frame = stream.error_frame(error, run.call.id)
-            await run.reply.finish(frame, run.watch, run.snapshot.slow_reader_s)
+        if charge.refused is not None:
+            self._observer.alarm("usage_refused", f"{candidate.key}, call {call.id}: {charge.flags} {charge.refused}")
+        booking.note(response_id=read.response_id, estimate=meter.estimate(call, candidate, read.generated, cap))
+        return await booking.post(candidate, charge, cost_max=call.max_cost)

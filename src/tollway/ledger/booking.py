@@ -1,10 +1,12 @@
 """One call's way through the ledger: a hold, then exactly one end, whatever happens in between.
 
-A command whose outcome is unknown is asked again with the same id until the answer is known. A void that can't be
-booked now is booked later: a hold must not outlive its call.
+A command whose outcome is unknown is asked again with the same id until the answer is known. Whatever keeps a call
+from its end (the ledger is down, the task is cancelled), a void is booked later: a hold must not outlive its call.
+Where the call's post was booked after all the books refuse that void, so it is always safe to say.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,15 +21,16 @@ from tollway.domain.commands import (
     Held,
     Hold,
     Insufficient,
+    NoteDelivery,
     Post,
     Posted,
     Refused,
     Result,
     Void,
 )
-from tollway.domain.errors import InternalError, LedgerOutcomeUnknown, LedgerUnavailable
+from tollway.domain.errors import InternalError, LedgerOutcomeUnknown, LedgerUnavailable, TollwayError
 from tollway.domain.plan import Candidate, Plan
-from tollway.domain.record import CallRecord
+from tollway.domain.record import CallRecord, Delivery
 from tollway.domain.seams import Ledger
 from tollway.domain.usage import Charge
 
@@ -35,6 +38,7 @@ UNKNOWN_S_MAX = 30.0  # how long an unknown outcome is asked about, with the end
 ASK_AGAIN_S = 0.25
 VOID_AGAIN_S = 1.0
 VOID_TRIES = 600  # ten minutes; after that a restart, which expires the hold, is what helps
+HOLD_LOST = Refused(reason="unknown_hold")  # its commit failed after it had been granted
 
 
 class Bookings:
@@ -63,7 +67,9 @@ class Bookings:
         return Booking(self, record)
 
     async def welcome(self, account: str, amount: int, total_max: int) -> bool:
-        """Credit a gift once an account, as long as `total_max` in all isn't reached. True when the account has it."""
+        """Credit a gift once an account, as long as `total_max` in all isn't reached. True when the account has it.
+
+        Raises LedgerUnavailable."""
         gift = Credit(
             id=f"welcome:{account}",
             account=account,
@@ -72,18 +78,25 @@ class Bookings:
             ref="welcome",
             source_max=total_max,
         )
-        return isinstance(await self.apply(gift), Credited)
+        try:
+            return isinstance(await self.apply(gift), Credited)
+        except LedgerOutcomeUnknown:
+            raise _try_again() from None  # the id is the account's: it is never given twice
 
     async def apply(self, command: Command) -> Result:
         return (await self._ledger.apply([command]))[0]
 
     async def apply_until_known(self, command: Command) -> Result:
         """Raises LedgerUnavailable, or LedgerOutcomeUnknown after 30 s of asking."""
-        for _ in range(int(UNKNOWN_S_MAX / ASK_AGAIN_S)):
-            try:
+        try:
+            return await self.apply(command)
+        except LedgerOutcomeUnknown:
+            give_up_at = self._clock.monotonic() + UNKNOWN_S_MAX
+        while self._clock.monotonic() < give_up_at:
+            await asyncio.sleep(ASK_AGAIN_S)
+            # A ledger that can't book now has not said what came of the first time.
+            with contextlib.suppress(LedgerOutcomeUnknown, LedgerUnavailable):
                 return await self.apply(command)
-            except LedgerOutcomeUnknown:
-                await asyncio.sleep(ASK_AGAIN_S)
         raise LedgerOutcomeUnknown("the ledger did not say whether it booked")
 
     def apply_later(self, command: Command) -> None:
@@ -117,8 +130,9 @@ class Booking:
 
     def __init__(self, bookings: Bookings, record: CallRecord) -> None:
         self._bookings = bookings
-        self._pending = False  # there is a hold without an end
+        self._pending = False  # there may be a hold without an end
         self.record = record
+        self.granted = False  # a hold was: the call has to come to an end in the books
         self.held = 0  # nano-USD
 
     def note(self, **changes: Any) -> None:
@@ -128,16 +142,25 @@ class Booking:
     async def hold(self, bounds: tuple[int, ...], *, unlimited: bool) -> Insufficient | None:
         """Reserve the largest of `bounds` (nano-USD, largest first) that fits; `held` is then what was granted.
 
-        Raises LedgerUnavailable."""
+        Raises LedgerUnavailable: then nothing is held, or soon isn't any more."""
         record = self.record
         command = Hold(
             id=record.id, account=record.account, bounds=bounds, unlimited=unlimited, model=record.model_asked
         )
-        result = await self._bookings.apply(command)
+        self._pending = True  # until the ledger says that it isn't: `close` gives back what may be held
+        try:
+            result = await self._bookings.apply(command)
+        except LedgerUnavailable:
+            self._pending = False
+            raise
+        except LedgerOutcomeUnknown:
+            self._void_later("unknown")
+            raise _try_again() from None
+        self._pending = isinstance(result, Held)
         match result:
             case Held(amount=amount):
-                self._pending = True
                 self.held = amount
+                self.granted = True
                 self.note(held=amount)
                 return None
             case Insufficient():
@@ -149,7 +172,7 @@ class Booking:
 
     async def post(self, candidate: Candidate, charge: Charge, *, cost_max: int | None) -> Posted:
         """Book what the call came to: at most the hold, and what is over it from the free balance as far as the
-        caller's `max_cost` goes. Raises LedgerUnavailable (not booked, and the hold is given back) or
+        caller's `max_cost` goes. Raises LedgerUnavailable or InternalError (not booked, and the hold is given back), or
         LedgerOutcomeUnknown (after 30 s of asking)."""
         self.note(
             provider=candidate.provider,
@@ -157,6 +180,7 @@ class Booking:
             upstream=candidate.upstream,
             usage=charge.usage,
             usage_origin="estimated" if charge.estimated else "provider",
+            usage_reported=charge.refused,
             price=charge.price,
             cost=charge.cost,
             flags=charge.flags,
@@ -174,13 +198,27 @@ class Booking:
         try:
             result = await self._bookings.apply_until_known(command)
         except LedgerUnavailable as error:
-            self.note(ended="ledger_failed", delivery="none", price=0, cost=0, error_code=error.code)
-            self._bookings.apply_later(Void(id=self.record.id, record=self.record))
+            self.note(error_code=error.code)
+            self._void_later("none")
             raise
-        if not isinstance(result, Posted):
-            raise InternalError(f"The ledger refused a post ({result}).")
-        self.note(price=result.charged)
-        return result
+        except BaseException:  # unknown after all, or cancelled while asking: the post may be booked or not
+            self._void_later("unknown")
+            raise
+        if isinstance(result, Posted):
+            self.note(price=result.charged)
+            return result
+        refused: TollwayError = InternalError(f"The ledger refused a post ({result}).")
+        if result == HOLD_LOST:
+            refused = LedgerUnavailable("The ledger lost this call's hold: nothing was charged.", retry_after_ms=1_000)
+        self.note(error_code=refused.code)
+        self._void_later("none")
+        raise refused
+
+    async def delivered(self) -> None:
+        """The end of the answer was handed over. Without this word a posted call is `delivery: unknown`."""
+        self.note(delivery="complete")
+        with contextlib.suppress(LedgerUnavailable, LedgerOutcomeUnknown):
+            await self._bookings.apply(NoteDelivery(id=self.record.id, delivery="complete"))
 
     async def close(self) -> None:
         """Give the hold back whole, if the call has come to no other end. Books later what can't be booked now."""
@@ -193,3 +231,16 @@ class Booking:
             await self._bookings.apply(command)
         except (LedgerUnavailable, LedgerOutcomeUnknown):
             self._bookings.apply_later(command)
+        except BaseException:
+            self._bookings.apply_later(command)
+            raise
+
+    def _void_later(self, delivery: Delivery) -> None:
+        """The ledger failed the call, which costs nothing unless its post was booked after all."""
+        self._pending = False
+        self.note(ended="ledger_failed", delivery=delivery, price=0, cost=0, ended_ms=self._bookings.now_ms())
+        self._bookings.apply_later(Void(id=self.record.id, record=self.record))
+
+
+def _try_again() -> LedgerUnavailable:
+    return LedgerUnavailable("The ledger did not answer: try again.", retry_after_ms=1_000)
