@@ -38,8 +38,7 @@ class LogObserver:
             _write(logging.INFO, "attempt", {"attempt": attempt, "detail": detail})
 
     def request_refused(self, code: str, status: int) -> None:
-        if log.isEnabledFor(logging.INFO):
-            _write(logging.INFO, "refused", {"code": code, "status": status})
+        _write(logging.INFO, "refused", {"code": code, "status": status})
 
     def committed(self, commands: int, seconds: float) -> None:
         pass
@@ -49,4 +48,5 @@ class LogObserver:
 
 
 def _write(level: int, event: str, members: dict[str, object]) -> None:
-    log.log(level, "%s", json.encode({"event": event, **members}).decode())
+    if log.isEnabledFor(level):
+        log.log(level, "%s", json.encode({"event": event, **members}).decode())
