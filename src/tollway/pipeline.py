@@ -117,7 +117,7 @@ class Pipeline:
     async def _carry_out(self, run: Run, caller: Caller, receive: Receive) -> None:
         run = msgspec.structs.replace(run, plan=await self._hold(run, caller))
         run.watch.extend(run.plan.candidates[0].timeouts.total)
-        await (self._stream(run, receive) if run.call.stream else self._batch(run))
+        await (self._stream(run, receive) if run.call.stream else self._batch(run, receive))
 
     async def _hold(self, run: Run, caller: Caller) -> Plan:
         """What the hold that was granted leaves of the plan."""
@@ -133,19 +133,25 @@ class Pipeline:
         booking.note(verdicts=chosen.verdicts)
         return msgspec.structs.replace(chosen, caps=offer.caps) if offer.caps else chosen
 
-    async def _batch(self, run: Run) -> None:
+    async def _batch(self, run: Run, receive: Receive) -> None:
         booking, trail = run.booking, run.trail
+        leaving = asyncio.ensure_future(receive())  # the call runs to completion, whoever leaves
         try:
             answer = await run.snapshot.attempts.answer(run.call, run.plan, trail, run.watch)
         except (TollwayError, Interrupted) as problem:
             error = problem if isinstance(problem, TollwayError) else endings.cut_error(problem.reason)
             booking.note(ended=endings.ended_by(problem), error_code=error.code, attempts=tuple(trail.attempts))
             raise error from None
-        assert trail.asking is not None, "an answer has a provider"
-        booking.note(ended="complete", delivery="unknown", attempts=tuple(trail.attempts))
-        posted = await self._post(run, trail.asking, answer, "complete")
-        await run.reply.json(200, *endings.batch(answer, booking.record, posted, run.plan))
-        await booking.delivered()
+        else:
+            assert trail.asking is not None, "an answer has a provider"
+            booking.note(ended="complete", delivery="unknown", attempts=tuple(trail.attempts))
+            posted = await self._post(run, trail.asking, answer, "complete")
+            somebody_reads = not leaving.done()
+            await run.reply.json(200, *endings.batch(answer, booking.record, posted, run.plan))
+            if somebody_reads:
+                await booking.delivered()
+        finally:
+            leaving.cancel()
 
     async def _stream(self, run: Run, receive: Receive) -> None:
         leaving = asyncio.ensure_future(watch_client(receive, run.watch))

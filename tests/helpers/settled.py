@@ -73,3 +73,13 @@ async def settled(router: Running, wallet: Wallet, id: str | None = None) -> dic
     assert balance["held_usd"] == "0.00"
     await check_books(router)
     return {**generation, "charged": charged, "held": held, "kinds": set(of_call)}
+
+
+async def delivered(router: Running, wallet: Wallet, id: str) -> None:
+    """Wait until it is noted that the client was given the end of its answer: shortly after it was."""
+
+    async def noted() -> bool:
+        record = await router.ledger.call(account_id(wallet), id)
+        return record is not None and record.delivery == "complete"
+
+    await until(noted)

@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from helpers.running import Running, chat, running
-from helpers.settled import account, check_books, lost, owed, settled
+from helpers.settled import account, check_books, delivered, lost, owed, settled
 from helpers.streaming import DONE, payload, streaming
 from tollway.client.wallet import Wallet
 from tollway.domain.commands import Post
@@ -55,7 +55,8 @@ async def test_a_complete_answer_costs_its_actual_usage_at_the_price_pinned_with
         wallet = await router.wallet("1.00")
         call = await answered(router, wallet, chat(stream=stream))
         assert call["charged"] == 20 * INPUT + 5 * OUTPUT
-        assert call["ended"] == call["delivery"] == "complete"
+        assert call["ended"] == "complete"
+        await delivered(router, wallet, call["id"])
         assert call["usage_origin"] == "provider"
         assert call["flags"] == []
         assert await owed(router) == call["charged"]
@@ -157,6 +158,7 @@ async def test_a_provider_that_fails_mid_stream_is_paid_by_the_operator_and_not_
         wallet = await router.wallet("1.00")
         last, call = await broken_off(router, wallet)
         assert last["error"]["code"] == ("provider_timeout" if fault == "stall@4" else "provider_error")
+        assert call["error_code"] == last["error"]["code"]
         assert last["choices"] == [{"index": 0, "delta": {"content": ""}, "finish_reason": "error"}]
         assert call["charged"] == 0
         assert call["ended"] == "provider_failed"

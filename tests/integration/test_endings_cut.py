@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from helpers.held_back import HeldBackPosts
 from helpers.running import Running, chat, running
 from helpers.settled import lost, owed, settled
 from helpers.streaming import DONE, Stream, caught_up, payload, streaming
@@ -190,8 +191,23 @@ async def test_a_batch_call_whose_client_left_runs_to_completion_and_costs_its_a
         router.simulator.release("b")
         call = await settled(router, wallet)
         assert call["charged"] == 20 * INPUT + 5 * OUTPUT
-        assert call["ended"] == "complete"
+        assert (call["ended"], call["delivery"]) == ("complete", "unknown")
         assert not router.simulator.log[0].client_closed
+
+
+async def test_a_client_that_left_before_it_had_the_end_of_a_whole_stream_pays_for_it(ledger, monkeypatch):
+    async with running({"sim": "tokens=5&prompt_tokens=20"}, ledger=ledger) as router:
+        wallet = await router.wallet("1.00")
+        posts = HeldBackPosts(router.ledger.apply)
+        monkeypatch.setattr(router.ledger, "apply", posts.apply)
+        async with streaming(router, wallet, chat(stream=True)) as stream:
+            await posts.asked.wait()
+            stream.leave()
+            await caught_up(router)
+            posts.let_go.set()
+            call = await settled(router, wallet)
+        assert call["charged"] == 20 * INPUT + 5 * OUTPUT
+        assert (call["ended"], call["delivery"]) == ("complete", "unknown")
 
 
 # --- cut by the router

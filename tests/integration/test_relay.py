@@ -2,18 +2,18 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
+from helpers.held_back import HeldBackPosts
 from helpers.providers import EVENT_STREAM, USAGE, answering, chunk, completion, provider, sse
 from helpers.raw_server import RawServer
 from helpers.running import Running, chat, running
 from helpers.settled import settled
 from helpers.streaming import DONE, caught_up, content, finishes, payload, streaming
-from tollway.domain.commands import Command, Post, Result
 from tollway.ledger import operator
 from tollway.simulator import expected_text
 
@@ -57,21 +57,6 @@ async def test_a_role_only_opening_is_held_until_a_token_so_that_the_next_provid
 
 
 # --- the ending waits for the post
-
-
-class HeldBackPosts:
-    """A ledger whose posts wait until they are let go."""
-
-    def __init__(self, apply: Callable[[Sequence[Command]], Awaitable[list[Result]]]) -> None:
-        self._apply = apply
-        self.asked = asyncio.Event()
-        self.let_go = asyncio.Event()
-
-    async def apply(self, commands: Sequence[Command]) -> list[Result]:
-        if any(isinstance(command, Post) for command in commands):
-            self.asked.set()
-            await self.let_go.wait()
-        return await self._apply(commands)
 
 
 async def test_no_finish_reason_is_seen_before_the_post_is_booked(monkeypatch):
