@@ -140,11 +140,11 @@ class Pipeline:
             answer = await run.snapshot.attempts.answer(run.call, run.plan, trail, run.watch)
         except (TollwayError, Interrupted) as problem:
             error = problem if isinstance(problem, TollwayError) else endings.cut_error(problem.reason)
-            booking.note(ended=endings.ended_by(problem), error_code=error.code, attempts=tuple(trail.attempts))
+            booking.note(ended=endings.ended_by(problem), error_code=error.code, attempts=trail.tried)
             raise error from None
         else:
             assert trail.asking is not None, "an answer has a provider"
-            booking.note(ended="complete", delivery="unknown", attempts=tuple(trail.attempts))
+            booking.note(ended="complete", delivery="unknown", attempts=trail.tried)
             posted = await self._post(run, trail.asking, answer, "complete")
             somebody_reads = not leaving.done()
             await run.reply.json(200, *endings.batch(answer, booking.record, posted, run.plan))
@@ -160,8 +160,7 @@ class Pipeline:
             try:
                 source = await run.snapshot.attempts.open(run.call, run.plan, run.trail, run.watch)
             except (TollwayError, Interrupted) as problem:
-                await self._no_token(run, problem)
-                return
+                return await self._no_token(run, problem)
             try:
                 await self._relay(run, source, leaving)
             finally:
@@ -173,9 +172,8 @@ class Pipeline:
     async def _no_token(self, run: Run, problem: TollwayError | Interrupted) -> None:
         """The call ended before its first token: free, unless the client walked away from a provider at work."""
         booking, candidate, error = run.booking, run.trail.asking, endings.error_of(problem)
-        booking.note(ended=endings.ended_by(problem), attempts=tuple(run.trail.attempts))
+        booking.note(ended=endings.ended_by(problem), error_code=error and error.code, attempts=run.trail.tried)
         if error is not None:
-            booking.note(error_code=error.code)
             await run.say(error)
         elif candidate is not None:
             charge = meter.meter(run.call, candidate, ended="client_left_before_token", held=booking.held)
@@ -195,13 +193,14 @@ class Pipeline:
             if not run.reply.started:  # the error has its own status, and such a call is never charged
                 return await self._no_token(run, Interrupted(relayed.stop))
         delivery = "unknown" if whole else "partial" if run.reply.started else "none"
-        booking.note(ended=relayed.ended, delivery=delivery, attempts=tuple(run.trail.attempts))
+        error = None if whole or relayed.nobody_reads else endings.relay_error(relayed)
+        booking.note(ended=relayed.ended, delivery=delivery, error_code=error and error.code, attempts=run.trail.tried)
         try:
             posted = await self._post(run, candidate, reading, "complete" if reading.settled else relayed.ended)
         except TollwayError as unbooked:
             return await run.say(unbooked)
         if not whole:
-            return None if relayed.nobody_reads else await run.say(endings.relay_error(relayed))
+            return None if error is None else await run.say(error)
         last = endings.stream(run.call, relayed.withheld, reading, booking.record, posted, run.plan)
         with contextlib.suppress(Interrupted):
             await run.reply.finish(last, run.watch, run.snapshot.slow_reader_s)

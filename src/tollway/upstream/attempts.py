@@ -69,6 +69,10 @@ class Trail(msgspec.Struct):
     faults: list[ProviderFault] = []
     asking: Candidate | None = None  # this one was sent the request, and hasn't failed
 
+    @property
+    def tried(self) -> tuple[AttemptRecord, ...]:
+        return tuple(self.attempts)
+
 
 class OpenStream:
     """A provider's stream whose first good event has come. `opening` is what to relay first."""
@@ -193,7 +197,7 @@ class Attempts:
                 if wait_ms <= RETRY_AFTER_S_MAX * 1000:
                     await self._pause(watch, wait_ms / 1000)
                     queue.append(soonest)
-        raise _final_error(trail.faults, tuple(trail.attempts))
+        raise _final_error(trail.faults, trail.tried)
 
     async def _try(
         self, candidate: Candidate, trail: Trail, attempt: Callable[[Candidate], Awaitable[T]]
