@@ -178,6 +178,28 @@ async def test_a_drained_stream_without_usage_is_charged_by_our_own_count_of_all
         assert call["usage_origin"] == "estimated"
 
 
+async def test_at_whatever_event_a_client_leaves_it_pays_for_no_more_than_came_and_no_hold_is_left(ledger):
+    scenario = "tokens=4&prompt_tokens=20&usage=cumulative"
+    events = 1 + 4 + 1 + 1  # the role, the tokens, the finish with its usage, [DONE]
+    async with running({"sim": scenario}, ledger=ledger) as router:
+        for sent in range(events + 1):
+            name, wallet = f"after-{sent}", await router.wallet("1.00")
+            async with streaming(router, wallet, chat(f"simulate:lockstep={name}", stream=True)) as stream:
+                router.simulator.step(name, sent)
+                await router.simulator.sent(name, sent)
+                await router.simulator.seen(sent + 1)
+                await caught_up(router)
+                stream.leave()
+                await caught_up(router)
+                router.simulator.free(name)
+                call = await settled(router, wallet)
+            tokens = max(0, min(sent - 1, 4))
+            # Reported is what the provider says, delivered what we count: the larger one is charged until the end.
+            most = tokens if sent > 5 else max(tokens, own_count(expected_text(tokens)))
+            assert call["usage"]["completion"] == most, name
+            assert call["ended"] == ("complete" if sent > 5 else "client_left"), name
+
+
 # --- the client leaves a batch call
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from helpers.providers import EVENT_STREAM, answering, chunk, completion, provider, sse
+from helpers.providers import EVENT_STREAM, USAGE, answering, chunk, completion, provider, sse
 from helpers.raw_server import RawServer
 from helpers.running import Running, chat, running
 from helpers.settled import delivered, settled
@@ -79,6 +79,34 @@ async def test_whatever_the_provider_sends_the_client_gets_a_clean_whole_stream(
         assert call["flags"] == []
     else:
         assert call["flags"] == ["usage_missing"]
+
+
+WHOLE_AT_ONCE = chunk(content="Hi", finish="stop")
+
+
+@pytest.mark.parametrize(
+    "payloads",
+    [
+        [WHOLE_AT_ONCE, DONE],
+        [WHOLE_AT_ONCE | {"usage": USAGE}],
+        [chunk(role="assistant"), chunk(content="Hi"), chunk(finish="stop", content=None), DONE],
+        [chunk(content="Hi"), chunk(content="", finish="stop"), {"choices": None, "usage": USAGE}, DONE],
+        [{"choices": [], "prompt_filter_results": []}, chunk(content="Hi"), chunk(finish="stop"), DONE],
+        [chunk(content="Hi"), chunk(finish="stop"), chunk(finish="stop"), DONE, "{broken", DONE],
+        ["", chunk(content="Hi"), "", chunk(finish="stop"), "[DONE] "],
+    ],
+    ids=["one chunk", "one chunk, no done", "null content", "null choices", "filter first", "after done", "empty data"],
+)
+async def test_shapes_of_chunks_that_are_unusual_and_right(payloads):
+    async with (
+        RawServer(answering(sse(*payloads), type=EVENT_STREAM)) as raw,
+        running(config=provider("raw", raw.url)) as router,
+        streaming(router, await router.wallet("1.00"), chat(stream=True, model="raw/model")) as stream,
+    ):
+        events = await stream.rest()
+        assert content(events) == "Hi"
+        assert finishes(events) == {0: "stop"}
+        assert events[-1] == f"data: {DONE}"
 
 
 async def test_an_ordinary_event_is_relayed_byte_for_byte():
