@@ -6,6 +6,7 @@ build as many routers as it likes, and tests do.
 
 import random
 
+from tollway.api.health import unready
 from tollway.api.services import App as Asgi
 from tollway.api.services import Services
 from tollway.auth.policy import SignInSettings
@@ -22,7 +23,9 @@ from tollway.ledger.control import ControlServer
 from tollway.ledger.memory import MemoryLedger
 from tollway.ledger.sqlite import SqliteLedger
 from tollway.ops.fanout import AttemptFeed, Fanout
+from tollway.ops.listener import operator_app
 from tollway.ops.logs import LogObserver
+from tollway.ops.metrics import Metrics
 from tollway.pipeline import Pipeline
 from tollway.routes import routes
 from tollway.routing.catalog import Catalog, ProviderInfo
@@ -38,10 +41,19 @@ DRAIN_AFTER_CUT_S = 5.0  # for the calls that were cut at the end of a drain to 
 
 
 class Router:
-    """A running router: `asgi` serves its HTTP interface. Closed once, after the server has stopped."""
+    """A running router: `asgi` serves its HTTP interface, `operator` the operator's own. Closed once, after the servers
+    have stopped."""
 
-    def __init__(self, services: Services, transport: Transport, bookings: Bookings, control: ControlServer | None):
+    def __init__(
+        self,
+        services: Services,
+        metrics: Metrics,
+        transport: Transport,
+        bookings: Bookings,
+        control: ControlServer | None,
+    ):
         self.asgi: Asgi = routes(services)
+        self.operator: Asgi = operator_app(metrics.text, lambda: unready(services))
         self.services = services
         self._transport = transport
         self._bookings = bookings
@@ -70,7 +82,8 @@ async def build(config: Config, *, clock: Clock | None = None, observer: Observe
     be opened. Must be awaited in the event loop that will serve."""
     clock = clock or SystemClock()
     health = Health(clock)
-    watchers = Fanout(observer or LogObserver(), AttemptFeed(health.observe))
+    metrics = Metrics(lambda: len(pipeline.running))
+    watchers = Fanout(observer or LogObserver(), AttemptFeed(health.observe), metrics)
     ledger, control = await _open_ledger(config, clock, watchers)
     transport = AiohttpTransport()
     snapshot = _snapshot(config, transport, clock, watchers)
@@ -106,7 +119,7 @@ async def build(config: Config, *, clock: Clock | None = None, observer: Observe
         header_bytes_max=config.server.max_header,
         started_s=clock.now_ms() // 1000,
     )
-    return Router(services, transport, bookings, control)
+    return Router(services, metrics, transport, bookings, control)
 
 
 async def _open_ledger(config: Config, clock: Clock, observer: Observer) -> tuple[Ledger, ControlServer | None]:

@@ -10,8 +10,14 @@ async def healthz(services: Services, request: Request) -> Answered:
 
 
 async def readyz(services: Services, request: Request) -> Answered:
+    why = unready(services)
+    return Answered(value={"status": "ready"}) if why is None else Answered(status=503, value={"status": why})
+
+
+def unready(services: Services) -> str | None:
+    """Why no call is taken at the moment; None when calls are."""
     if services.pipeline.draining:
-        return Answered(status=503, value={"status": "draining"})
+        return "draining"
     if not services.ledger.ready:
-        return Answered(status=503, value={"status": "ledger unavailable"})
-    return Answered(value={"status": "ready"})
+        return "ledger unavailable"
+    return None

@@ -12,12 +12,15 @@ import typer
 import uvicorn
 import uvloop
 
+from tollway.api.services import App
 from tollway.app import Router, build
 from tollway.cli.common import CommandFailed, ConfigOption, command, configuration
-from tollway.cli.connection import connection
+from tollway.cli.connection import Connection, connection
 from tollway.cli.signals import stop_signal
 from tollway.config.places import Address, address
 from tollway.config.schema import Config
+
+log = logging.getLogger("tollway.serve")
 
 BACKLOG = 2048
 KEEP_ALIVE_S = 75  # idle connections of clients; longer than most clients' own, so that they close first
@@ -62,49 +65,74 @@ async def _serve(config: Config) -> None:
 
 @contextlib.asynccontextmanager
 async def serving(config: Config) -> AsyncIterator[tuple[Router, str]]:
-    """A router that listens, and its URL; drained and closed on the way out."""
-    place = config.server.listen
+    """A router that listens, and its URL; drained and closed on the way out. The operator's listener, where there is
+    one, is the first to answer and the last to go: it shows the drain."""
+    async with contextlib.AsyncExitStack() as stack:
+        sock = stack.enter_context(_bound(config.server.listen))
+        operator = None if config.ops.listen is None else stack.enter_context(_bound(config.ops.listen))
+        router = await build(config)
+        stack.push_async_callback(router.aclose)
+        protocol = connection(config.server.max_header, config.server.slow_sender)
+        if operator is not None:
+            await stack.enter_async_context(_answering(operator, router.operator, protocol))
+            log.info("the operator's listener is at %s", _url(operator))
+        await stack.enter_async_context(_answering(sock, router.asgi, protocol))
+        yield router, _url(sock)
+        await router.drain(config.server.drain)
+
+
+@contextlib.asynccontextmanager
+async def _answering(sock: socket.socket, app: App, protocol: type[Connection]) -> AsyncIterator[None]:
+    """A server on a socket, stopped on the way out."""
+    server = Server(
+        uvicorn.Config(
+            app,
+            http=protocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            backlog=BACKLOG,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=CLOSE_S,
+        )
+    )
+    running = asyncio.ensure_future(server.serve(sockets=[sock]))
+    try:
+        while not server.started and not running.done():  # noqa: ASYNC110  # uvicorn has a flag and no event
+            await asyncio.sleep(0.005)
+        yield
+    finally:
+        server.should_exit = True
+        await running
+
+
+@contextlib.contextmanager
+def _bound(place: Address) -> Iterator[socket.socket]:
+    """Raises CommandFailed."""
     try:
         sock = bind(place)
     except OSError as error:
         raise CommandFailed(f"can't listen at {place}: {error.strerror}") from None
     with contextlib.closing(sock):
-        router = await build(config)
-        server = Server(
-            uvicorn.Config(
-                router.asgi,
-                http=connection(config.server.max_header, config.server.slow_sender),
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                backlog=BACKLOG,
-                timeout_keep_alive=KEEP_ALIVE_S,
-                timeout_graceful_shutdown=CLOSE_S,
-            )
-        )
-        running = asyncio.ensure_future(server.serve(sockets=[sock]))
-        try:
-            while not server.started and not running.done():  # noqa: ASYNC110  # uvicorn has a flag and no event
-                await asyncio.sleep(0.005)
-            yield router, f"http://{Address(*sock.getsockname()[:2])}"
-            await router.drain(config.server.drain)
-        finally:
-            server.should_exit = True
-            await running
-            await router.aclose()
+        yield sock
+
+
+def _url(sock: socket.socket) -> str:
+    return f"http://{Address(*sock.getsockname()[:2])}"
 
 
 def bind(place: Address) -> socket.socket:
-    """A bound socket; port 0 takes a free one. Raises OSError."""
+    """A socket that listens; port 0 takes a free one. Raises OSError."""
     family = socket.AF_INET6 if ":" in place.host else socket.AF_INET
     # Named TCP, connections get TCP_NODELAY from any event loop: an answer's head and body must not wait for an ACK.
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((place.host, place.port))
+        sock.listen(BACKLOG)  # now: two sockets that don't listen yet may be bound to one address
     except BaseException:
         sock.close()
         raise
@@ -116,8 +144,5 @@ def free_address(listen: str) -> Address:
     place = address(listen)
     if place.port:
         return place
-    try:
-        with contextlib.closing(bind(place)) as sock:
-            return Address(place.host, sock.getsockname()[1])
-    except OSError as error:
-        raise CommandFailed(f"can't listen at {place}: {error.strerror}") from None
+    with _bound(place) as sock:
+        return Address(place.host, sock.getsockname()[1])

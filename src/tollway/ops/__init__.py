@@ -1,1 +1,1 @@
-"""What the operator sees: logs now; they implement domain.Observer and are injected."""
+"""What the operator sees: logs and metrics, which implement domain.Observer and are injected; a listener for them."""

@@ -1,0 +1,142 @@
+"""Observer that counts for Prometheus. docs/metrics.md has every metric, and a test that it does.
+
+One a router, for its event loop alone: nothing here is locked, and nothing is registered for the whole process. Labels
+are words of ours and ids of the configuration, never what a caller wrote, so their number has a bound.
+"""
+
+from collections.abc import Callable, Iterator
+
+from prometheus_client import generate_latest
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from tollway.domain.answer import AttemptRecord
+from tollway.domain.money import NANO_PER_USD
+from tollway.domain.record import CallRecord
+from tollway.ops.tallies import Counter, Histogram
+
+CALL_BOUNDS_S = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 900)
+FIRST_TOKEN_BOUNDS_S = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60)
+COMMIT_BOUNDS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
+BATCH_BOUNDS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+
+# Exported from the start: the increase from nothing to one would be none, and the first is the one to see.
+ALARMS = (
+    "ledger_commit_refused",
+    "ledger_commit_unknown",
+    "ledger_fault",
+    "ledger_outcome_unknown",
+    "ledger_read_failed",
+    "ledger_recovered",
+    "ledger_still_down",
+    "provider_refuses_us",
+    "usage_refused",
+)
+
+
+class Metrics(Collector):
+    """domain.Observer. `calls_in_flight` is asked at every collection."""
+
+    def __init__(self, calls_in_flight: Callable[[], int]) -> None:
+        self._calls_in_flight = calls_in_flight
+        self._calls = Counter(
+            "tollway_calls_total",
+            "Calls that got a hold and have ended, by how; `code` is the error they were answered with, if any.",
+            ("ended", "code"),
+        )
+        self._durations = Histogram(
+            "tollway_call_duration_seconds",
+            "From a call's request, read and understood, to its end in the books; `mode` is `stream` or `batch`.",
+            ("mode",),
+            CALL_BOUNDS_S,
+        )
+        self._tokens = Counter(
+            "tollway_tokens_total",
+            "Tokens that calls were metered at; `kind` is `prompt` or `completion`.",
+            ("provider", "model", "kind"),
+        )
+        self._charged = Counter(
+            "tollway_charged_usd_total", "What wallets paid.", ("provider", "model"), divisor=NANO_PER_USD
+        )
+        self._cost = Counter(
+            "tollway_cost_usd_total", "What the provider is owed.", ("provider", "model"), divisor=NANO_PER_USD
+        )
+        self._attempts = Counter(
+            "tollway_attempts_total", "Tries at a provider, by how they ended.", ("provider", "outcome")
+        )
+        self._first_tokens = Histogram(
+            "tollway_first_token_seconds",
+            "From asking a provider to the first token of its stream.",
+            ("provider",),
+            FIRST_TOKEN_BOUNDS_S,
+        )
+        self._refusals = Counter(
+            "tollway_refusals_total",
+            "Requests answered with an error status. A batch call that failed is in `tollway_calls_total` as well.",
+            ("code",),
+        )
+        self._commits = Histogram(
+            "tollway_ledger_commit_seconds", "Time to make a batch of ledger commands durable.", (), COMMIT_BOUNDS_S
+        )
+        self._batches = Histogram(
+            "tollway_ledger_commit_commands", "Ledger commands made durable together.", (), BATCH_BOUNDS
+        )
+        self._alarms = Counter(
+            "tollway_alarms_total", "What the operator has to look at; the log has the details.", ("alarm",)
+        )
+        for name in ALARMS:
+            self._alarms.add((name,), 0)
+
+    # --- domain.Observer
+
+    def call_ended(self, record: CallRecord) -> None:
+        self._calls.add((record.ended, record.error_code or ""))
+        # Both times are the host's clock, which may have been set back in between.
+        seconds = max(0, record.ended_ms - record.created_ms) / 1000
+        self._durations.observe(("stream",) if record.stream else ("batch",), seconds)
+        usage, provider, model = record.usage, record.provider, record.model
+        if usage is None or provider is None or model is None:
+            return
+        self._tokens.add((provider, model, "prompt"), usage.prompt)
+        self._tokens.add((provider, model, "completion"), usage.completion)
+        self._charged.add((provider, model), record.price)
+        self._cost.add((provider, model), record.cost)
+
+    def attempt_ended(self, attempt: AttemptRecord, detail: str) -> None:
+        self._attempts.add((attempt.provider, attempt.outcome))
+        if attempt.first_token_ms is not None:
+            self._first_tokens.observe((attempt.provider,), attempt.first_token_ms / 1000)
+
+    def request_refused(self, code: str, status: int) -> None:
+        self._refusals.add((code,))
+
+    def committed(self, commands: int, seconds: float) -> None:
+        self._commits.observe((), seconds)
+        self._batches.observe((), commands)
+
+    def alarm(self, what: str, detail: str) -> None:
+        self._alarms.add((what,))
+
+    # --- what a scrape is given
+
+    def text(self) -> bytes:
+        """Everything, in Prometheus' text format 0.0.4."""
+        return generate_latest(self)
+
+    def collect(self) -> Iterator[Metric]:
+        yield self._calls.family()
+        yield GaugeMetricFamily(
+            "tollway_calls_in_flight",
+            "Chat requests under way, those that are still arriving included.",
+            value=self._calls_in_flight(),
+        )
+        yield self._durations.family()
+        yield self._tokens.family()
+        yield self._charged.family()
+        yield self._cost.family()
+        yield self._attempts.family()
+        yield self._first_tokens.family()
+        yield self._refusals.family()
+        yield self._commits.family()
+        yield self._batches.family()
+        yield self._alarms.family()
