@@ -135,7 +135,7 @@ def test_scripts_can_be_run() -> None:
     assert [str(path) for path in scripts if not os.access(path, os.X_OK)] == []
 
 
-TOOLS = [("node", require.require_node), ("model", require.require_model), ("nginx", require.require_nginx)]
+TOOLS = list(require.REQUIREMENTS.items())
 
 
 @pytest.fixture

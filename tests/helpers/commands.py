@@ -26,6 +26,9 @@ CONFIG = """\
 [server]
 listen = "{listen}"
 
+[ops]
+listen = ""
+
 [ledger]
 url = "sqlite:///ledger.db"
 

@@ -1,5 +1,5 @@
 """Tools that a test may need and a machine may lack: the test is skipped with the reason, or fails where the tool was
-promised. `TOLLWAY_REQUIRE=node,model,nginx` promises all three; .ci/run sets it, so that nothing is skipped unseen.
+promised. `TOLLWAY_REQUIRE=node,model,nginx,curl` promises them all; .ci/run sets it, so that nothing is skipped unseen.
 """
 
 import importlib.util
@@ -49,4 +49,12 @@ def require_nginx() -> str:
     return str(nginx)
 
 
-REQUIREMENTS = {"node": require_node, "model": require_model, "nginx": require_nginx}
+def require_curl() -> str:
+    """The path of curl."""
+    curl = shutil.which("curl")
+    if curl is None:
+        lacks("curl", "needs curl: apt-get install curl")
+    return str(curl)
+
+
+REQUIREMENTS = {"node": require_node, "model": require_model, "nginx": require_nginx, "curl": require_curl}
