@@ -9,8 +9,9 @@ from typing import Any, Literal
 import msgspec
 
 from tollway.domain.errors import RequestError
+from tollway.intake.limits import FEATURES_MAX
 from tollway.intake.schema import Field, check_word, place, shown
-from tollway.wire.json import Raw, ValidationError, decoder, encode
+from tollway.wire.json import Raw, ValidationError, decode_fields, decoder, encode
 
 # Fields whose presence asks for something, and for what.
 FIELD_FEATURES: dict[str, str] = {
@@ -24,8 +25,9 @@ FIELD_FEATURES: dict[str, str] = {
     "conversation": "stored_context",
     "prediction": "predicted_output",  # OpenAI: rejected tokens are billed
     "audio": "audio_output",  # OpenAI: voice and format of spoken answers
+    "chat_template": "chat_template",  # vLLM: a program that writes the prompt, in a loop if it likes
 }
-BRINGS_TEXT = frozenset({"web_search", "plugins", "mcp", "data_sources", "stored_context"})
+BRINGS_TEXT = frozenset({"web_search", "plugins", "mcp", "data_sources", "stored_context", "chat_template"})
 
 # Fields whose value decides: the values that cost nothing extra.
 ORDINARY_VALUES: dict[str, frozenset[str]] = {
@@ -37,7 +39,9 @@ ORDINARY_VALUES: dict[str, frozenset[str]] = {
 SEARCH_TOOLS = ("web_search", "google_search", "browser_search")
 
 _UNASKED = (b"false", b"[]")
-_FIELDS = FIELD_FEATURES.keys() | ORDINARY_VALUES.keys() | {"modalities", "tools"}
+_OBJECT = ord("{")
+_FIELDS = FIELD_FEATURES.keys() | ORDINARY_VALUES.keys() | {"modalities", "tools", "chat_template_kwargs"}
+_CLIENT_TOOLS = ("function", "custom")
 _CLIENT_TOOL_KEYS = frozenset(
     {"type", "function", "custom", "name", "description", "parameters", "input_schema", "strict", "cache_control"}
 )
@@ -73,11 +77,23 @@ def asked_features(fields: dict[str, Raw], values: dict[str, Any]) -> frozenset[
     features.update(f"{kind}_output" for kind in values.get("modalities", ()) if kind != "text")
     if "tools" in fields:
         features |= _tool_features(fields)
+    if "chat_template_kwargs" in fields and _sets_template(fields["chat_template_kwargs"]):
+        features.add("chat_template")
+    if len(features) > FEATURES_MAX:
+        raise RequestError(f"The call asks for {len(features)} things beyond tokens; at most {FEATURES_MAX} are read.")
     return frozenset(features)
 
 
 def brings_text(feature: str) -> bool:
     return feature in BRINGS_TEXT or feature.startswith("tool:")
+
+
+def _sets_template(raw: Raw) -> bool:
+    """vLLM passes these on as they are, and one of them is the template itself."""
+    try:
+        return "chat_template" in decode_fields(raw)
+    except ValidationError:
+        return False  # no object: no server takes it
 
 
 def _tool_features(fields: dict[str, Raw]) -> set[str]:
@@ -99,9 +115,19 @@ def _tool_features(fields: dict[str, Raw]) -> set[str]:
 
 
 def _features_of(name: str, tool: dict[str, Raw]) -> list[str]:
-    """One tool's features. Some providers name their own tools by a type, some by a key (`google_search: {}`)."""
-    kinds = [key for key in tool if key not in _CLIENT_TOOL_KEYS] if "type" not in tool else [_type_of(name, tool)]
-    return [_tool_feature(name, kind) for kind in kinds if kind not in ("function", "custom")]
+    """One tool's features. Some providers name their own tools by a type, some by a key (`google_search: {}`), even
+    where a type says `function`; and some read a key in any case (`Type`)."""
+    others = [key for key in tool if key not in _CLIENT_TOOL_KEYS]
+    if "type" in tool:
+        kind = _type_of(name, tool)
+        own = kind not in _CLIENT_TOOLS
+        others = [key for key in others if key.casefold() in _CLIENT_TOOL_KEYS or (not own and _is_object(tool[key]))]
+        others += [kind] if own else []
+    return [_tool_feature(name, kind) for kind in others]
+
+
+def _is_object(raw: Raw) -> bool:
+    return memoryview(raw)[0] == _OBJECT
 
 
 def _type_of(name: str, tool: dict[str, Raw]) -> str:

@@ -9,15 +9,27 @@ from typing import Any, Literal
 
 from tollway.domain.call import Call, Preferences, PromptSize
 from tollway.domain.errors import RequestError
-from tollway.intake.features import asked_features, brings_text
+from tollway.intake.features import FIELD_FEATURES, asked_features, brings_text
 from tollway.intake.limits import REQUEST_ID_MAX
 from tollway.intake.limits import Limits as Limits
 from tollway.intake.prompt import measure
-from tollway.intake.schema import max_cost, preferences, read_fields
+from tollway.intake.schema import (
+    FIELDS,
+    OTHER_SPELLINGS,
+    STREAM_OPTIONS,
+    check_spelling,
+    max_cost,
+    preferences,
+    read_fields,
+    spellings,
+)
 from tollway.intake.structure import check_structure, too_deep
 from tollway.wire.json import DecodeError, Raw, ValidationError, decode_fields
 
 ROUTER_FIELDS = ("provider", "models", "max_cost")  # read here, never forwarded
+
+_KNOWN = spellings(FIELDS, OTHER_SPELLINGS, FIELD_FEATURES, ("messages", "tools", "chat_template_kwargs"))
+_KNOWN_OPTIONS = spellings(STREAM_OPTIONS)
 
 
 def parse(body: bytes, *, id: str, limits: Limits, client_request_id: str | None = None) -> Call:
@@ -27,6 +39,9 @@ def parse(body: bytes, *, id: str, limits: Limits, client_request_id: str | None
     """
     fields = _top_level(body, limits)
     values = read_fields(fields, limits)
+    check_spelling(fields, _KNOWN)
+    if "stream_options" in fields:
+        check_spelling(decode_fields(fields["stream_options"]), _KNOWN_OPTIONS, "stream_options.")
     cap, cap_field = _output_cap(fields, values)
     features = asked_features(fields, values)
     chosen = preferences(values["provider"]) if "provider" in values else _NO_PREFERENCES

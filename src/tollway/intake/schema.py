@@ -5,6 +5,7 @@ table is forwarded untouched.
 """
 
 import re
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -14,6 +15,8 @@ from tollway.domain.errors import RequestError
 from tollway.domain.money import parse_usd
 from tollway.intake.limits import (
     COUNT_MAX,
+    FIELD_NAME_MAX,
+    FIELDS_MAX,
     KIND_MAX,
     MODEL_ID_MAX,
     PROVIDERS_MAX,
@@ -83,6 +86,8 @@ OTHER_SPELLINGS: dict[str, str] = {
     "candidate_count": "n",  # Gemini
 }
 
+STREAM_OPTIONS = ("include_usage",)
+
 _PREFERENCES: dict[str, Field] = {
     "order": _field(list[ModelId], "an array of provider names"),
     "only": _field(list[ModelId], "an array of provider names"),
@@ -93,10 +98,30 @@ NULL = Raw(b"null")
 _PLACE = re.compile(r"at `\$([^`]+)`\Z")  # where in a value msgspec found its fault, such as [4] or .include_usage
 
 
+def spellings(*tables: Iterable[str]) -> dict[str, str]:
+    """The names of all tables by what `check_spelling` compares."""
+    return {_folded(name): name for table in tables for name in table}
+
+
+def check_spelling(fields: Mapping[str, Raw], known: Mapping[str, str], within: str = "") -> None:
+    """RequestError for a name that is not one of `known` (from `spellings`) but that some server takes for one: in Go's
+    JSON names match in any case, in that of protocol buffers in camel case too. Forwarded, `Max_Tokens` or `maxTokens`
+    would be a cap that nothing was held for, and `MODEL` another model at this one's price."""
+    for name in fields:
+        if len(name) <= FIELD_NAME_MAX and (meant := known.get(_folded(name))) is not None and name != meant:
+            raise RequestError(f"{within}{name} is not served here; write {within}{meant}.", param=f"{within}{name}")
+
+
+def _folded(name: str) -> str:
+    return name.replace("_", "").casefold()
+
+
 def read_fields(fields: dict[str, Raw], limits: Limits) -> dict[str, Any]:
     """The values of the fields the router reads; nulls are taken out of `fields`. RequestError names what is wrong."""
     for name in [name for name, raw in fields.items() if raw == NULL]:
         del fields[name]
+    if len(fields) > FIELDS_MAX:
+        raise RequestError(f"The body has {len(fields)} fields; at most {FIELDS_MAX} are read.")
     values = {name: _value(name, FIELDS[name], raw) for name, raw in fields.items() if name in FIELDS}
     if "model" not in values:
         raise RequestError(f"model is missing; it must be {FIELDS['model'].expected}.", param="model")

@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from helpers.requests import asked, forwarded, parsed
+from tollway.domain.errors import RequestError
 from tollway.intake.features import BRINGS_TEXT, FIELD_FEATURES
+from tollway.intake.limits import FEATURES_MAX
 
 FUNCTION = {"type": "function", "function": {"name": "f", "parameters": {}}}
 
@@ -61,6 +63,9 @@ def test_every_field_of_the_table_is_noticed_and_forwarded(field: str) -> None:
         ([{"type": "code_interpreter", "container": {"type": "auto"}}], {"tool:code_interpreter"}),
         ([{"type": "mcp"}, {"type": "file_search"}], {"tool:mcp", "tool:file_search"}),
         ([{"url_context": {}, "name": "x"}], {"tool:url_context"}),
+        ([FUNCTION | {"google_search": {}}], {"web_search"}),
+        ([FUNCTION | {"code_execution": {}}], {"tool:code_execution"}),
+        ([FUNCTION | {"Type": "web_search"}], {"tool:Type"}),
     ],
 )
 def test_a_tool_that_the_provider_runs_is_a_feature(tools: list[Any], features: set[str]) -> None:
@@ -99,3 +104,27 @@ def test_a_feature_that_brings_none_is_not(fields: dict[str, Any]) -> None:
 
 def test_what_brings_text_is_a_feature_that_some_field_asks_for() -> None:
     assert set(FIELD_FEATURES.values()) >= BRINGS_TEXT
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"chat_template": "{% for i in range(99999) %}x{% endfor %}"}, {"chat_template_kwargs": {"chat_template": "x"}}],
+)
+def test_a_template_of_the_callers_own_writes_a_prompt_of_any_length(fields: dict[str, Any]) -> None:
+    call = asked(**fields)
+    assert call.features == {"chat_template"}
+    assert ("chat_template", 1) in call.prompt.parts
+
+
+@pytest.mark.parametrize("kwargs", [{"enable_thinking": False}, {}, 7])
+def test_the_variables_of_a_template_are_ordinary_text(kwargs: Any) -> None:
+    call = asked(chat_template_kwargs=kwargs)
+    assert call.features == set()
+    assert call.prompt.parts == ()
+
+
+def test_a_call_that_asks_for_too_much_at_once_is_refused() -> None:
+    tools = [{"type": f"t{number}"} for number in range(FEATURES_MAX + 1)]
+    assert len(asked(tools=tools[:-1]).features) == FEATURES_MAX
+    with pytest.raises(RequestError, match="at most 32"):
+        asked(tools=tools)

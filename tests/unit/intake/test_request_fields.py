@@ -8,7 +8,7 @@ import pytest
 from helpers.requests import HELLO, asked, forwarded, parsed
 from tollway.domain.call import Preferences
 from tollway.domain.errors import RequestError
-from tollway.intake.limits import PROVIDERS_MAX, SMALL_FIELD_BYTES_MAX
+from tollway.intake.limits import FIELDS_MAX, PROVIDERS_MAX, SMALL_FIELD_BYTES_MAX
 from tollway.intake.parse import Limits, parse
 from tollway.intake.schema import OTHER_SPELLINGS
 
@@ -251,3 +251,41 @@ def test_the_clients_request_id_is_recorded_up_to_a_length() -> None:
     body = b'{"model":"m","messages":[{"role":"u"}]}'
     assert parse(body, id="i", limits=Limits(), client_request_id="mine").client_request_id == "mine"
     assert parse(body, id="i", limits=Limits(), client_request_id="x" * 999).client_request_id == "x" * 256
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("Max_Tokens", "max_tokens"),
+        ("maxTokens", "max_tokens"),
+        ("max_to\u212aens", "max_tokens"),  # the Kelvin sign: Go folds it to k
+        ("maxCompletionTokens", "max_completion_tokens"),
+        ("N", "n"),
+        ("MODEL", "model"),
+        ("me\u017f\u017fages", "messages"),  # the long s
+        ("Stream", "stream"),
+        ("Tools", "tools"),
+        ("numPredict", "num_predict"),
+        ("webSearchOptions", "web_search_options"),
+        ("Chat_Template", "chat_template"),
+        ("__n__", "n"),
+    ],
+)
+def test_a_field_in_a_spelling_that_some_server_takes_for_a_known_one_is_refused(name: str, meant: str) -> None:
+    error = refusal(**{name: 1})
+    assert (error.param, error.message) == (name, f"{name} is not served here; write {meant}.")
+
+
+def test_usage_can_not_be_turned_off_by_another_spelling() -> None:
+    error = refusal(stream=True, stream_options={"include_usage": True, "Include_Usage": False})
+    assert error.param == "stream_options.Include_Usage"
+
+
+def test_fields_of_vendors_are_not_mistaken_for_known_ones() -> None:
+    vendors = {"top_k": 3, "seed": 1, "min_p": 0.1, "x" * 300: 1, "stream_options": {"include_obfuscation": False}}
+    assert forwarded(asked(**vendors)).items() >= vendors.items()
+
+
+def test_a_body_of_too_many_fields_is_refused() -> None:
+    asked(**{f"x{number}": 1 for number in range(FIELDS_MAX - 2)})
+    assert "at most 256" in refusal(**{f"x{number}": 1 for number in range(FIELDS_MAX)}).message
