@@ -132,6 +132,7 @@ class Wire:
         self.parts: list[bytes] = []
         self.complete = False
         self.gone = gone
+        self.sends = 0
         self.waiting = 0  # sends that wait for the client
         self.waiting_max = 0
         self._reads = asyncio.Event()
@@ -149,6 +150,7 @@ class Wire:
         return b"".join(self.parts)
 
     async def __call__(self, message: Mapping[str, Any]) -> None:
+        self.sends += 1
         self.waiting += 1
         self.waiting_max = max(self.waiting_max, self.waiting)
         try:

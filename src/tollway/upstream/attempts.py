@@ -170,7 +170,6 @@ class Attempts:
         waited = False
         while queue:
             candidate = queue.pop(0)
-            trail.asking = None
             fault = await self._try(candidate, trail, attempt)
             if not isinstance(fault, ProviderFault):
                 return fault
@@ -244,7 +243,7 @@ class Attempts:
             response = await watch.wait(self._send(call, plan, candidate, trail))
             try:
                 if response.status != 200:
-                    raise await self._fault(candidate, response, trail, watch)
+                    raise await self._fault(candidate, response, watch)
                 body = await self._read_all(response, watch)
             finally:
                 response.close()
@@ -269,7 +268,7 @@ class Attempts:
         try:
             response = await watch.wait(self._send(call, plan, candidate, trail))
             if response.status != 200:
-                raise await self._fault(candidate, response, trail, watch)
+                raise await self._fault(candidate, response, watch)
             reader = self._dialect(candidate).stream(self._endpoints[candidate.provider])
             stream = OpenStream(candidate, response, reader, watch, started)
             await self._read_opening(stream)
@@ -312,8 +311,7 @@ class Attempts:
             parts.append(data)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    async def _fault(self, candidate: Candidate, response: HttpResponse, trail: Trail, watch: Watch) -> ProviderFault:
-        trail.asking = None
+    async def _fault(self, candidate: Candidate, response: HttpResponse, watch: Watch) -> ProviderFault:
         body = b""
         watch.limit("batch", FAULT_BODY_SECONDS)
         # Without the rest of the body the status alone says enough. If the call was stopped, its next wait ends it.

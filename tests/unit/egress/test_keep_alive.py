@@ -169,7 +169,7 @@ async def test_no_comment_follows_the_end() -> None:
     talk.reply.keep_alive(1)
     await talk.finish()
     await asyncio.sleep(60)
-    assert talk.wire.parts == [b"data: [DONE]\n\n"]
+    assert (talk.wire.parts, talk.wire.sends) == ([b"data: [DONE]\n\n"], 2)
 
 
 @virtual_time

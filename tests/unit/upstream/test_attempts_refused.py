@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from helpers.attempting import Bench, answer, candidate, failure, fault, tokens, too_long
@@ -19,6 +20,7 @@ from tollway.domain.errors import (
     RequestError,
     RequestTooLarge,
 )
+from tollway.domain.plan import Timeouts
 from tollway.upstream.attempts import (
     FAULT_BODY_BYTES_MAX,
     FAULT_BODY_SECONDS,
@@ -95,11 +97,23 @@ async def test_with_nobody_else_to_ask_a_provider_at_its_limit_is_waited_for_as_
 
 @virtual_time
 async def test_of_several_at_their_limit_the_soonest_is_waited_for() -> None:
-    bench = Bench(a=[failure(429, retry_after="9")], b=[failure(429, retry_after="2"), answer()], c=[fault()])
+    limits = {"a": "9", "b": "2", "c": "5"}
+    steps = {name: [failure(429, retry_after=seconds), answer()] for name, seconds in limits.items()}
+    bench = Bench(**steps, d=[fault()])
     started = now()
     await bench.answer()
-    assert bench.transport.asked == ["a", "b", "c", "b"]
+    assert bench.transport.asked == ["a", "b", "c", "d", "b"]
     assert now() - started == pytest.approx(2)
+
+
+@pytest.mark.parametrize("how", ["answer", "open"])
+@virtual_time
+async def test_no_limit_of_an_attempt_runs_while_a_provider_is_waited_for(how: str) -> None:
+    brief = Timeouts(first_byte=2, batch=2)
+    good = answer() if how == "answer" else tokens()
+    bench = Bench(msgspec.structs.replace(candidate("a"), timeouts=brief), a=[failure(429, retry_after="5"), good])
+    await getattr(bench, how)()
+    assert bench.transport.asked == ["a", "a"]
 
 
 @virtual_time
