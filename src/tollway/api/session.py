@@ -10,6 +10,7 @@ from tollway.domain.money import NANO_PER_MICRO, format_usd
 
 PAGE_DEFAULT = 50
 PAGE_MAX = 500
+_DIGITS_MAX = 9  # more than any page has; Python refuses to read a number of thousands
 
 
 class BalanceView(msgspec.Struct, kw_only=True):
@@ -98,6 +99,6 @@ async def revoke(services: Services, request: Request) -> Answered:
 def _page_size(text: str | None) -> int:
     if text is None:
         return PAGE_DEFAULT
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= PAGE_MAX:
+    if not text.isascii() or not text.isdigit() or len(text) > _DIGITS_MAX or not 1 <= int(text) <= PAGE_MAX:
         raise RequestError(f"limit is a number from 1 to {PAGE_MAX}.", param="limit")
     return int(text)

@@ -6,6 +6,9 @@ import msgspec
 
 from tollway.domain.usage import Generated
 
+# Of a provider's response id, as it is kept with the call for good and looked for. The longest in use have about 70.
+RESPONSE_ID_CHARS_MAX = 200
+
 Outcome = Literal[
     "ok",
     "connect_failed",  # no connection, TLS refused, reset before an answer
@@ -105,7 +108,7 @@ class Reading:
         if not self.response_id and event.data and (event.response_id or not self.first):
             # Azure's first event has neither id nor model; a run of events that came together is cut to its first.
             self.first = event.data.partition(b"\n")[0]
-            self.response_id = event.response_id
+            self.response_id = event.response_id and event.response_id[:RESPONSE_ID_CHARS_MAX]
 
     @property
     def whole(self) -> bool:

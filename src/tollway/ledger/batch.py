@@ -6,14 +6,13 @@ Knows the shape of rows, but neither SQL nor the rules by which rows come about.
 import asyncio
 from typing import Any
 
+from tollway.domain.answer import RESPONSE_ID_CHARS_MAX
 from tollway.domain.commands import BurnNonce, Command, Revoke
 from tollway.domain.record import Delivery
 from tollway.ledger.book import KINDS, Decision, DeliveryNote
 from tollway.ledger.books import Books
 from tollway.ledger.transfer import Account, Transfer
 from tollway.wire import json
-
-RESPONSE_ID_CHARS_MAX = 200  # of a provider's response id, as it is kept and looked for
 
 Row = tuple[Any, ...]
 _TRANSFER_QUERIES = frozenset(f"insert_{kind}" for kind in KINDS)

@@ -9,9 +9,10 @@ from typing import TypeVar
 
 import msgspec
 
+from tollway.domain.answer import RESPONSE_ID_CHARS_MAX
 from tollway.domain.commands import Statement
 from tollway.domain.record import CallRecord
-from tollway.ledger.batch import RESPONSE_ID_CHARS_MAX, read_transfer
+from tollway.ledger.batch import read_transfer
 from tollway.ledger.database import connect_read_only, read_account
 from tollway.ledger.queries import QUERIES
 from tollway.ledger.statement import check_limit, decode_cursor, statement_of

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollway.domain.answer import Reading, StreamEvent
+from tollway.domain.answer import RESPONSE_ID_CHARS_MAX, Reading, StreamEvent
 from tollway.domain.usage import Generated
 
 FIRST = b'data: {"id":"1"}\n\n'
@@ -97,6 +97,10 @@ def test_an_event_without_an_id_gives_way_to_the_first_that_has_one() -> None:
     assert read(1, *nameless).first == b'data: {"id":""}'
     reading = read(1, *nameless, StreamEvent(data=FIRST, response_id="1"), nameless[0])
     assert (reading.first, reading.response_id) == (FIRST.rstrip(), "1")
+
+
+def test_an_id_is_kept_up_to_a_length() -> None:
+    assert read(1, StreamEvent(data=FIRST, response_id="i" * 1_000_000)).response_id == "i" * RESPONSE_ID_CHARS_MAX
 
 
 def test_an_event_of_nothing_but_usage_is_not_the_first() -> None:

@@ -158,6 +158,11 @@ def test_an_answer_is_kept_byte_faithful_with_its_usage_beside_it() -> None:
     assert found.finish_reasons == ("stop",)
 
 
+def test_an_id_is_kept_up_to_a_length() -> None:
+    found = answer({"id": "i" * 1_000_000, "choices": [{"index": 0, "message": {"content": "x"}}]})
+    assert found.response_id == "i" * 200
+
+
 def test_every_choice_counts_and_finish_reasons_stand_in_the_order_of_the_choices() -> None:
     tool = {"id": "c", "type": "function", "function": {"name": "fn", "arguments": "{}"}}
     found = answer(

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import UNSET
 
-from tollway.domain.answer import Answer, StreamEvent
+from tollway.domain.answer import RESPONSE_ID_CHARS_MAX, Answer, StreamEvent
 from tollway.domain.call import Call
 from tollway.domain.clock import Clock, SystemClock
 from tollway.domain.errors import ProviderFault
@@ -76,7 +76,7 @@ class OpenAIOpenAI:
         fields.pop("tollway", None)
         return Answer(
             fields=fields,
-            response_id=completion.id,
+            response_id=completion.id and completion.id[:RESPONSE_ID_CHARS_MAX],
             usage=None if completion.usage is None else bytes(fields["usage"]),
             generated=Generated(
                 text_bytes=sum(message.text_bytes() for message in messages),
