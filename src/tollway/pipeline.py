@@ -187,6 +187,8 @@ class Pipeline:
             leaving.cancel()  # a slow reader that leaves now is no news
             await stream.read_on(source, reading, run.watch)
         whole = relayed.ended == "complete"
+        if not whole:
+            source.close()  # nobody wants the rest: it must not be generated while the ledger is waited for
         run.trail.attempts.append(run.snapshot.attempts.ended(source, relayed.fault, reading, whole=whole))
         if relayed.stop in ("total", "drain"):
             await run.reply.quiet()

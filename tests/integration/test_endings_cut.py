@@ -112,6 +112,20 @@ async def test_when_the_client_leaves_mid_stream_the_provider_is_cancelled_and_w
         assert router.simulator.log[0].events == 4
 
 
+async def test_the_provider_is_cancelled_before_the_ledger_is_waited_for(monkeypatch):
+    async with running({"sim": "tokens=50&lockstep=k"}) as router:
+        wallet = await router.wallet("1.00")
+        posts = HeldBackPosts(router.ledger.apply)
+        monkeypatch.setattr(router.ledger, "apply", posts.apply)
+        async with streaming(router, wallet, chat(stream=True)) as stream:
+            await read_tokens(router, stream, 3)
+            stream.leave()
+            await posts.asked.wait()
+            await until(lambda: router.simulator.log[0].client_closed)
+            posts.let_go.set()
+            await settled(router, wallet)
+
+
 async def test_what_was_reported_so_far_is_charged_when_it_is_more_than_was_delivered(ledger):
     scenario = "tokens=50&lockstep=k&usage=cumulative&prompt_tokens=20&completion_tokens=40"
     async with running({"sim": scenario}, ledger=ledger) as router:
