@@ -4,6 +4,7 @@ Joins the configuration into the catalog and swaps the snapshot on reload. Nothi
 build as many routers as it likes, and tests do.
 """
 
+import logging
 import random
 
 from tollway.api.health import unready
@@ -22,6 +23,7 @@ from tollway.ledger.booking import Bookings
 from tollway.ledger.control import ControlServer
 from tollway.ledger.memory import MemoryLedger
 from tollway.ledger.sqlite import SqliteLedger
+from tollway.metering.price_list import PriceList, price_list, remarks
 from tollway.ops.fanout import AttemptFeed, Fanout
 from tollway.ops.listener import operator_app
 from tollway.ops.logs import LogObserver
@@ -35,6 +37,8 @@ from tollway.upstream.aiohttp_transport import AiohttpTransport
 from tollway.upstream.attempts import Attempts
 from tollway.upstream.dialects.openai_openai import OpenAIOpenAI
 from tollway.upstream.endpoint import Endpoint
+
+log = logging.getLogger("tollway.prices")
 
 SEED_BITS = 53  # a number that every JSON reader keeps exact
 DRAIN_AFTER_CUT_S = 5.0  # for the calls that were cut at the end of a drain to be booked
@@ -80,13 +84,16 @@ class Router:
 async def build(config: Config, *, clock: Clock | None = None, observer: Observer | None = None) -> Router:
     """Open the books and join everything. Raises ConfigError, or OSError and LedgerUnavailable when the ledger can't
     be opened. Must be awaited in the event loop that will serve."""
+    prices = price_list(config)
+    for remark in remarks(prices):
+        log.info("%s", remark)
     clock = clock or SystemClock()
     health = Health(clock)
     metrics = Metrics(lambda: len(pipeline.running))
     watchers = Fanout(observer or LogObserver(), AttemptFeed(health.observe), metrics)
     ledger, control = await _open_ledger(config, clock, watchers)
     transport = AiohttpTransport()
-    snapshot = _snapshot(config, transport, clock, watchers)
+    snapshot = _snapshot(config, prices, transport, clock, watchers)
     settings = SignInSettings(
         domains=config.auth.domains,
         chains=config.auth.chains,
@@ -136,7 +143,7 @@ async def _open_ledger(config: Config, clock: Clock, observer: Observer) -> tupl
     return ledger, control
 
 
-def _snapshot(config: Config, transport: Transport, clock: Clock, observer: Observer) -> Snapshot:
+def _snapshot(config: Config, prices: PriceList, transport: Transport, clock: Clock, observer: Observer) -> Snapshot:
     draw = random.Random()  # noqa: S311  # a pause is jittered, not secret
     attempts = Attempts(
         transport,
@@ -149,7 +156,7 @@ def _snapshot(config: Config, transport: Transport, clock: Clock, observer: Obse
     )
     gift = config.billing.welcome_credit_usd
     return Snapshot(
-        catalog=catalog(config),
+        catalog=catalog(config, prices),
         attempts=attempts,
         limits=Limits(max_messages=config.server.max_messages, max_depth=config.server.max_depth),
         body_bytes_max=config.server.max_body,
@@ -162,14 +169,14 @@ def _snapshot(config: Config, transport: Transport, clock: Clock, observer: Obse
     )
 
 
-def catalog(config: Config) -> Catalog:
+def catalog(config: Config, prices: PriceList) -> Catalog:
     """What is served, by whom and for how much."""
     candidates = [
         Candidate(
             provider=provider.id,
             model=model.id,
             upstream=model.upstream,
-            tariff=Tariff(buy=model.price, sell=model.sell, markup_bps=config.billing.markup),
+            tariff=Tariff(buy=prices[provider.id, model.id].price, sell=model.sell, markup_bps=config.billing.markup),
             context_length=model.context_length,
             max_output_tokens=model.max_output_tokens,
             reasoning=model.reasoning,

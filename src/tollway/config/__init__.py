@@ -3,7 +3,7 @@
 It knows nothing of what is built from it; the values it holds are immutable, and secrets don't print themselves.
 """
 
-from tollway.config.load import load, load_ledger, loads
+from tollway.config.load import load, load_ledger, load_price_book, loads
 from tollway.config.places import Address, LedgerUrl
 from tollway.config.problems import ConfigError, Problem
 from tollway.config.schema import Auth, Billing, Config, Ledger, Model, Ops, Provider, Server
@@ -25,5 +25,6 @@ __all__ = [
     "Server",
     "load",
     "load_ledger",
+    "load_price_book",
     "loads",
 ]

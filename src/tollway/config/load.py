@@ -37,13 +37,18 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
 def load_ledger(path: Path | None, environ: Mapping[str, str]) -> LedgerUrl:
     """Where the books are, for commands that need no more: only mistakes about the ledger stop them, not a provider's
     key that this shell doesn't have. Raises ConfigError."""
-    text, base_dir = _source(path, environ)
-    config, _, reading = _read(text, environ)
-    about = ("ledger", "TOLLWAY_LEDGER")
-    problems = tuple(problem for problem in reading.problems if problem.key.startswith(about))
-    if problems:
-        raise ConfigError(problems)
+    config, base_dir = _about(("ledger", "TOLLWAY_LEDGER"), path, environ)
     return _resolved(config.ledger.url, base_dir)
+
+
+def load_price_book(path: Path | None, environ: Mapping[str, str]) -> tuple[Path | None, Path]:
+    """The operator's price book, where the configuration names one, and the configuration's folder: the current one
+    where there is no configuration at all. Only mistakes about billing count. Raises ConfigError."""
+    if path is None and not environ.get("TOLLWAY_CONFIG") and not DEFAULT_FILE.exists():
+        return None, Path()
+    config, base_dir = _about(("billing", "TOLLWAY_BILLING"), path, environ)
+    named = config.billing.price_book
+    return None if named is None else base_dir / named, base_dir
 
 
 def loads(text: str, environ: Mapping[str, str], base_dir: Path) -> Config:
@@ -62,11 +67,22 @@ def loads(text: str, environ: Mapping[str, str], base_dir: Path) -> Config:
         server=server,
         auth=replace(config.auth, domains=config.auth.domains or (url(server.public_url).authority,)),
         ledger=replace(config.ledger, url=_resolved(config.ledger.url, base_dir)),
+        billing=replace(config.billing, price_book=_beside(base_dir, config.billing.price_book)),
         providers=tuple(
             replace(provider, api_key=keys[index], models=_models(provider, tree["providers"][index]["models"]))
             for index, provider in enumerate(config.providers)
         ),
     )
+
+
+def _about(keys: tuple[str, ...], path: Path | None, environ: Mapping[str, str]) -> tuple[Config, Path]:
+    """A configuration of which only what stands under `keys` needs to be right, and its folder."""
+    text, base_dir = _source(path, environ)
+    config, _, reading = _read(text, environ)
+    problems = tuple(problem for problem in reading.problems if problem.key.startswith(keys))
+    if problems:
+        raise ConfigError(problems)
+    return config, base_dir
 
 
 def _source(path: Path | None, environ: Mapping[str, str]) -> tuple[str, Path]:
@@ -126,6 +142,10 @@ def _models(provider: Provider, written: list[dict[str, Any]]) -> tuple[Model, .
 
 def _resolved(ledger: LedgerUrl, base_dir: Path) -> LedgerUrl:
     return ledger if ledger.path is None else replace(ledger, path=base_dir / ledger.path)
+
+
+def _beside(base_dir: Path, name: str | None) -> str | None:
+    return None if name is None else str(base_dir / name)
 
 
 def _unreadable(message: str) -> ConfigError:

@@ -10,16 +10,16 @@ import msgspec
 
 from tollway.config import names
 from tollway.config.places import Address, LedgerUrl, address, address_or_none, domain, ledger_url, url_text
-from tollway.config.prices import PRICE
+from tollway.config.prices import BUY, SELL
 from tollway.config.read import Items, Made, Named, Never, OneOf, Spot, Switch, Table, Text, Whole
 from tollway.config.secret import Secret
 from tollway.config.units import duration, percent, size, usd, wait
 from tollway.domain.plan import Timeouts
-from tollway.domain.price import Price
+from tollway.domain.price import PartialPrice, Price
+from tollway.wire.json import DEPTH_MAX
 
 TOKENS_MAX = 1_000_000_000  # far above any context window; keeps every bound within 64 bits
 CALLS_MAX = 100_000  # one process can't have more sockets
-DEPTH_MAX = 500  # decoders fail at about 1,000 levels
 MESSAGES_MAX = 1_000_000
 
 _NO_UNIT = "; a bare number has no unit"
@@ -85,12 +85,13 @@ class Ops(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Billing(msgspec.Struct, frozen=True, kw_only=True):
-    """Markup in basis points, amounts in nano-USD."""
+    """Markup in basis points, amounts in nano-USD. Once loaded, the configuration's folder is part of `price_book`."""
 
     mode: Annotated[Literal["prepaid", "metered"], OneOf("prepaid", "metered")] = "prepaid"
     markup: Annotated[int, Text(percent, "3%")] = 0
     welcome_credit_usd: Annotated[int, _USD] = 0
     welcome_credit_total_usd: Annotated[int, _USD] = 0  # the most that is ever given away
+    price_book: Annotated[str | None, Text(names.file_name, "prices.json")] = None  # over the shipped one
 
 
 class TimeoutsTable(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,8 +118,8 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     id: Annotated[str, _MODEL_NAME]
     upstream: Annotated[str, _MODEL_NAME] = ""
     aliases: Annotated[tuple[str, ...], Items(_MODEL_NAME)] = ()
-    price: Annotated[Price, PRICE]
-    sell: Annotated[Price | None, PRICE] = None
+    price: Annotated[Price | PartialPrice | None, BUY] = None  # what isn't written is the price book's
+    sell: Annotated[Price | None, SELL] = None
     context_length: Annotated[int, _TOKENS]
     max_output_tokens: Annotated[int, _TOKENS] = 0
     reasoning: Annotated[bool, Switch()] = False
@@ -144,6 +145,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
     headers: Annotated[dict[str, str], Named(names.header_name, Text(names.header_value, "a value", secret=True))] = {}
     dialect: Annotated[Literal["openai"], OneOf("openai")] = "openai"
+    price_book: Annotated[str | None, Text(names.provider_id, "openai")] = None  # which provider of the book it is
     timeouts: Annotated[Timeouts, TIMEOUTS] = _DEFAULT
     models: Annotated[
         tuple[Model, ...], Items(Table(Model), least=1, expected="write at least one [[providers.models]]")

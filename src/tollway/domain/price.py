@@ -30,6 +30,20 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
     features: dict[str, int] = {}
 
 
+class PartialPrice(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operator writes over a known price, rate by rate: `None` leaves what is known."""
+
+    input: int | None = None
+    output: int | None = None
+    cached_input: int | None = None
+    cache_write: int | None = None
+    reasoning: int | None = None
+    audio_input: int | None = None
+    audio_output: int | None = None
+    tiers: tuple[Tier, ...] | None = None
+    features: dict[str, int] = {}
+
+
 class Tariff(msgspec.Struct, frozen=True, kw_only=True):
     """What the provider is owed (`buy`) and what the wallet pays: `sell` when set, else `buy` plus the markup."""
 

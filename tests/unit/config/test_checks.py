@@ -255,7 +255,6 @@ def test_every_mistake_is_reported_at_once() -> None:
         "providers[1].models[0].aliases[1]",
         "providers[2].models[0].aliases[1]",
         "providers[2].models[1].prise",
-        "providers[2].models[1].price",
         "providers[2].models[2].aliases[0]",
         "providers[2].api_key_env",
     ]

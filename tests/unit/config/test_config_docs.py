@@ -53,8 +53,10 @@ def default_of(key: str) -> Any:
 
 
 def _struct_in(hint: Any) -> Any:
-    inner = getattr(hint, "__origin__", hint)
-    return inner if isinstance(inner, type) and issubclass(inner, msgspec.Struct) else inner.__args__[0]
+    """The Struct in a hint such as `Annotated[tuple[TierTable, ...] | None, ...]`."""
+    while not (isinstance(hint, type) and issubclass(hint, msgspec.Struct)):
+        hint = hint.__origin__ if hasattr(hint, "__metadata__") else hint.__args__[0]
+    return hint
 
 
 def finished(key: str, text: str) -> Any:

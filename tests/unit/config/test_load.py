@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from helpers.configs import BASE, MODEL, PROVIDER, read, refusal
-from tollway.config import Address, Config, ConfigError, LedgerUrl, load, load_ledger
+from tollway.config import Address, Config, ConfigError, LedgerUrl, load, load_ledger, load_price_book
 from tollway.domain.plan import Timeouts
 
 
@@ -211,3 +211,32 @@ def test_mistakes_about_the_ledger_stop_it(tmp_path: Path, text: str, environ: d
     with pytest.raises(ConfigError) as caught:
         load_ledger(tmp_path / "tollway.toml", environ)
     assert [problem.key for problem in caught.value.problems] == [key]
+
+
+# --- the operator's price book
+
+
+def test_the_price_book_is_beside_the_configuration() -> None:
+    assert read('[billing]\nprice_book = "prices.json"\n' + PROVIDER).billing.price_book == "/etc/tollway/prices.json"
+    assert read(PROVIDER).billing.price_book is None
+
+
+def test_the_price_book_is_found_without_the_providers_keys(folder: Path) -> None:
+    (folder / "etc").mkdir()
+    path = folder / "etc" / "tollway.toml"
+    path.write_text('[billing]\nprice_book = "p.json"\n' + PROVIDER.replace(MODEL, 'api_key_env = "ABSENT"\n' + MODEL))
+    assert load_price_book(path, {}) == (folder / "etc" / "p.json", folder / "etc")
+    assert load_price_book(None, {"TOLLWAY_CONFIG": str(path)}) == (folder / "etc" / "p.json", folder / "etc")
+
+
+def test_without_a_configuration_there_is_no_price_book(folder: Path) -> None:
+    assert load_price_book(None, {}) == (None, Path())
+    (folder / "tollway.toml").write_text(PROVIDER)
+    assert load_price_book(None, {}) == (None, Path())
+
+
+def test_a_mistake_about_billing_is_said_to_who_asks_for_the_price_book(folder: Path) -> None:
+    (folder / "tollway.toml").write_text("[billing]\nprice_book = 3\n[server]\nlisten = 4\n" + PROVIDER)
+    with pytest.raises(ConfigError) as refused:
+        load_price_book(None, {})
+    assert [problem.key for problem in refused.value.problems] == ["billing.price_book"]

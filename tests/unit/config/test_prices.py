@@ -1,7 +1,7 @@
 import pytest
 
 from helpers.configs import PROVIDER, read, refusal, refusals
-from tollway.domain.price import Price, Rates, Tier
+from tollway.domain.price import PartialPrice, Price, Rates, Tier
 
 PLAIN = '{ input = "2.50", output = "10.00" }'
 
@@ -11,7 +11,7 @@ def with_price(text: str) -> str:
     return PROVIDER.replace(PLAIN, text)
 
 
-def price(text: str) -> Price:
+def price(text: str) -> Price | PartialPrice | None:
     return read(with_price(text)).providers[0].models[0].price
 
 
@@ -60,17 +60,22 @@ def test_a_model_may_have_a_selling_price_of_the_same_form() -> None:
     assert model.sell == Price(rates=Rates(input=3 * 10**6, output=12 * 10**6))
 
 
-def test_a_model_without_a_price_stops_the_start() -> None:
-    problem = refusal(PROVIDER.replace(f"price = {PLAIN}", ""))
-    assert problem.key == "providers[0].models[0].price"
-    assert "no known price" in problem.expected
-    assert 'what is free is written as "0"' in problem.expected
+def test_a_price_may_be_left_to_the_price_book() -> None:
+    assert read(PROVIDER.replace(f"price = {PLAIN}", "")).providers[0].models[0].price is None
 
 
-def test_a_price_needs_both_ways() -> None:
-    problem = refusal(with_price('{ input = "1" }'))
-    assert problem.key == "providers[0].models[0].price.output"
-    assert "is missing" in problem.expected
+def test_a_price_with_one_way_is_laid_over_the_price_books() -> None:
+    assert price('{ input = "1", reasoning = "5" }') == PartialPrice(input=10**6, reasoning=5 * 10**6)
+    assert price('{ output = "0", tiers = [] }') == PartialPrice(output=0, tiers=())
+
+
+def test_a_selling_price_needs_both_ways() -> None:
+    problems = refusals(PROVIDER + 'sell = { cached_input = "1" }')
+    assert [problem.key for problem in problems] == [
+        "providers[0].models[0].sell.input",
+        "providers[0].models[0].sell.output",
+    ]
+    assert "is missing" in problems[0].expected
 
 
 @pytest.mark.parametrize(
@@ -93,7 +98,7 @@ def test_a_rate_is_plain_decimal_text(text: str, reason: str) -> None:
 
 
 def test_a_price_is_a_table() -> None:
-    assert "no known price" in refusal(with_price('"2.50"')).expected
+    assert "write price = {" in refusal(with_price('"2.50"')).expected
 
 
 def test_two_tiers_need_two_thresholds() -> None:
