@@ -2,11 +2,11 @@
 
 import contextlib
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
+import pytest_asyncio
 
 from helpers.official import official, text
 from helpers.running import Running
@@ -15,7 +15,7 @@ from tollway.cli.local_model import CONTEXT_LENGTH, MODEL_NAME, LocalModel
 from tollway.cli.serve import free_address, serving
 from tollway.config.load import loads
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.model]
+pytestmark = [pytest.mark.acceptance, pytest.mark.model, pytest.mark.asyncio(loop_scope="module")]
 
 INPUT, OUTPUT = 100, 400  # nano-USD a token
 
@@ -61,12 +61,12 @@ def alone(model: LocalModel) -> Any:
         return client.chat.completions.create(model=MODEL_NAME, **ASKED)
 
 
-@pytest.fixture
-async def router(model: LocalModel, tmp_path: Path) -> AsyncIterator[Running]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def router(model: LocalModel, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
     text = CONFIG.format(
         listen=free_address("127.0.0.1:0"), base_url=model.base_url, model=MODEL_NAME, context_length=CONTEXT_LENGTH
     )
-    async with serving(loads(text, {}, tmp_path)) as (serving_router, url):
+    async with serving(loads(text, {}, tmp_path_factory.mktemp("router"))) as (serving_router, url):
         router = Running(serving_router, url, {})
         async with contextlib.aclosing(router.http):
             yield router

@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from helpers.node import FOLDER, install, node_client
 from helpers.running import Running, chat, running
@@ -13,7 +14,7 @@ from helpers.streaming import caught_up
 from tollway.client.wallet import Wallet
 from tollway.simulator import expected_text
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.node]
+pytestmark = [pytest.mark.acceptance, pytest.mark.node, pytest.mark.asyncio(loop_scope="module")]
 
 COST = "0.00007"  # 20 tokens in and 5 out at the test router's price
 
@@ -23,10 +24,15 @@ def installed() -> None:
     install()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def router():
     async with running({"sim": "tokens=5&prompt_tokens=20"}) as router:
         yield router
+
+
+@pytest.fixture(autouse=True)
+def fresh_log(router):
+    router.simulator.clear()
 
 
 def client(router: Running, wallet: Wallet):
@@ -37,7 +43,7 @@ def text(chunks: list[dict[str, Any]]) -> str:
     return "".join(choice["delta"].get("content") or "" for chunk in chunks for choice in chunk["choices"])
 
 
-def test_the_lock_file_has_hashes_and_no_addresses():
+async def test_the_lock_file_has_hashes_and_no_addresses():
     for name in ("package.json", "package-lock.json", ".npmrc"):
         assert "://" not in (FOLDER / name).read_text(encoding="utf-8")
     packages = json.loads((FOLDER / "package-lock.json").read_text(encoding="utf-8"))["packages"]

@@ -1,19 +1,19 @@
 """The openai package for Python, unmodified: it signs in with a wallet, asks, streams, calls tools and lists models."""
 
-import asyncio
 import json
 from typing import Any
 
+import openai
 import pytest
+import pytest_asyncio
 
 from helpers.official import WAYS, official, text
 from helpers.running import Running, chat, running
 from helpers.settled import settled
-from helpers.streaming import caught_up
 from tollway.client.wallet import Wallet
 from tollway.simulator import expected_text
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.asyncio(loop_scope="module")]
 
 COST = "0.00007"  # 20 tokens in and 5 out at the test router's price
 
@@ -28,10 +28,15 @@ def header(router: Running, wallet: Wallet) -> dict[str, Any]:
     return {"api_key": "dummy", "default_headers": {"Sign-In-With-X": router.sign_in(wallet)}}
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def router():
     async with running({"sim": "tokens=5&prompt_tokens=20"}) as router:
         yield router
+
+
+@pytest.fixture(autouse=True)
+def fresh_log(router):
+    router.simulator.clear()
 
 
 @pytest.mark.parametrize(
@@ -126,43 +131,41 @@ TOOL = {
 
 
 @way
-async def test_a_tool_is_called_and_its_result_goes_back(way):
-    async with running({"sim": "tokens=5"}) as router:
-        wallet = await router.wallet("1.00")
-        question = {"role": "user", "content": "simulate: tool=look_up"}
-        async with official(way, f"{router.url}/v1", **bearer(router, wallet)) as client:
-            first = await client.complete(model="sim/model", messages=[question], tools=[TOOL], tool_choice="auto")
-            asked = first.choices[0].message
-            assert first.choices[0].finish_reason == "tool_calls"
-            (call,) = asked.tool_calls
-            assert call.function.name == "look_up"
-            assert json.loads(call.function.arguments) == {"text": expected_text(5)}
-            result = {"role": "tool", "tool_call_id": call.id, "content": "found"}
-            follow_up = {"role": "user", "content": "Go on."}
-            conversation = [question, asked.model_dump(exclude_none=True), result, follow_up]
-            second = await client.complete(model="sim/model", messages=conversation, tools=[TOOL])
-        assert second.choices[0].message.content == expected_text(5)
-        seen = [json.loads(attempt.body) for attempt in router.simulator.log]
-        assert [body["tools"] for body in seen] == [[TOOL], [TOOL]]
-        assert seen[0]["tool_choice"] == "auto"
-        assert seen[1]["messages"] == conversation
+async def test_a_tool_is_called_and_its_result_goes_back(router, way):
+    wallet = await router.wallet("1.00")
+    question = {"role": "user", "content": "simulate: tool=look_up"}
+    async with official(way, f"{router.url}/v1", **bearer(router, wallet)) as client:
+        first = await client.complete(model="sim/model", messages=[question], tools=[TOOL], tool_choice="auto")
+        asked = first.choices[0].message
+        assert first.choices[0].finish_reason == "tool_calls"
+        (call,) = asked.tool_calls
+        assert call.function.name == "look_up"
+        assert json.loads(call.function.arguments) == {"text": expected_text(5)}
+        result = {"role": "tool", "tool_call_id": call.id, "content": "found"}
+        follow_up = {"role": "user", "content": "Go on."}
+        conversation = [question, asked.model_dump(exclude_none=True), result, follow_up]
+        second = await client.complete(model="sim/model", messages=conversation, tools=[TOOL])
+    assert second.choices[0].message.content == expected_text(5)
+    seen = [json.loads(attempt.body) for attempt in router.simulator.log]
+    assert [body["tools"] for body in seen] == [[TOOL], [TOOL]]
+    assert seen[0]["tool_choice"] == "auto"
+    assert seen[1]["messages"] == conversation
 
 
 @way
-async def test_a_streamed_tool_call_adds_up(way):
-    async with running({"sim": "tokens=5"}) as router:
-        wallet = await router.wallet("1.00")
-        async with official(way, f"{router.url}/v1", **bearer(router, wallet)) as client:
-            chunks = await client.stream(**chat("simulate: tool=look_up", tools=[TOOL]))
-        deltas = [part for chunk in chunks for part in chunk.choices[0].delta.tool_calls or []]
-        assert deltas[0].function.name == "look_up"
-        assert json.loads("".join(part.function.arguments or "" for part in deltas)) == {"text": expected_text(5)}
-        assert chunks[-1].choices[0].finish_reason == "tool_calls"
+async def test_a_streamed_tool_call_adds_up(router, way):
+    wallet = await router.wallet("1.00")
+    async with official(way, f"{router.url}/v1", **bearer(router, wallet)) as client:
+        chunks = await client.stream(**chat("simulate: tool=look_up", tools=[TOOL]))
+    deltas = [part for chunk in chunks for part in chunk.choices[0].delta.tool_calls or []]
+    assert deltas[0].function.name == "look_up"
+    assert json.loads("".join(part.function.arguments or "" for part in deltas)) == {"text": expected_text(5)}
+    assert chunks[-1].choices[0].finish_reason == "tool_calls"
 
 
 @way
-async def test_models_are_listed_and_found_by_id_and_by_alias(way):
-    async with running() as router, official(way, f"{router.url}/v1", api_key="none") as client:
+async def test_models_are_listed_and_found_by_id_and_by_alias(router, way):
+    async with official(way, f"{router.url}/v1", api_key="none") as client:
         (listed,) = await client.models()
         assert (listed.id, listed.object, listed.owned_by) == ("sim/model", "model", "sim")
         assert listed.context_length == 100_000
@@ -171,34 +174,26 @@ async def test_models_are_listed_and_found_by_id_and_by_alias(way):
         assert await client.model("model") == listed
 
 
-async def test_the_first_chunk_is_read_while_the_provider_has_sent_no_more():
-    async with running() as router:
-        wallet = await router.wallet("1.00")
-        async with official("async", f"{router.url}/v1", **bearer(router, wallet)) as client:
-            reading = asyncio.ensure_future(
-                client._client.chat.completions.create(**chat("simulate: lockstep=a,tokens=3"), stream=True)
-            )
-            router.simulator.step("a", 2)  # the role, which is held back, and a token
-            chunks = await reading
+async def test_the_first_token_is_read_while_the_provider_has_sent_no_more(router):
+    wallet = await router.wallet("1.00")
+    router.simulator.step("held", 2)  # the role, which is held back, and a token
+    async with openai.AsyncOpenAI(base_url=f"{router.url}/v1", **bearer(router, wallet)) as client:
+        body = chat("simulate: lockstep=held,tokens=3", stream=True)
+        async with await client.chat.completions.create(**body) as chunks:
             opening = [await anext(chunks), await anext(chunks)]
-            assert [chunk.choices[0].delta.content for chunk in opening] == ["", expected_text(1)]
-            await router.simulator.sent("a", 2)
-            router.simulator.free("a")
+            assert text(opening) == expected_text(1)
+            router.simulator.free("held")
             rest = [chunk async for chunk in chunks]
-        assert text(opening + rest) == expected_text(3)
+    assert text(opening + rest) == expected_text(3)
 
 
-async def test_a_client_that_stops_reading_pays_for_what_it_was_sent_and_leaves_no_hold():
-    async with running({"sim": "prompt_tokens=20"}) as router:
-        wallet = await router.wallet("1.00")
-        async with official("async", f"{router.url}/v1", **bearer(router, wallet)) as client:
-            asked = client._client.chat.completions.create(**chat("simulate: lockstep=a,tokens=500"), stream=True)
-            reading = asyncio.ensure_future(asked)
-            router.simulator.step("a", 3)
-            async with await reading as chunks:
-                await anext(chunks)
-        await router.simulator.idle()
-        await caught_up(router)
-        call = await settled(router, wallet)
-        assert call["ended"] == "client_left"
-        assert 0 < call["charged"] < 500 * 10_000
+async def test_a_client_that_stops_reading_pays_for_what_it_was_sent_and_leaves_no_hold(router):
+    wallet = await router.wallet("1.00")
+    router.simulator.step("left", 3)
+    async with openai.AsyncOpenAI(base_url=f"{router.url}/v1", **bearer(router, wallet)) as client:
+        body = chat("simulate: lockstep=left,tokens=500", stream=True)
+        async with await client.chat.completions.create(**body) as chunks:
+            await anext(chunks)
+    call = await settled(router, wallet)
+    assert call["ended"] == "client_left"
+    assert 0 < call["charged"] < 500 * 10_000
