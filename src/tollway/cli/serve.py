@@ -24,6 +24,7 @@ log = logging.getLogger("tollway.serve")
 
 BACKLOG = 2048
 KEEP_ALIVE_S = 75  # idle connections of clients; longer than most clients' own, so that they close first
+TICK_S = 1.0  # how often the Date header is renewed
 CLOSE_S = 5  # for connections to be closed after the drain
 
 
@@ -35,11 +36,25 @@ class LogLevel(StrEnum):
 
 
 class Server(uvicorn.Server):
-    """uvicorn without its own signal handling: a signal means drain first, stop after."""
+    """uvicorn without its own signal handling (a signal means drain first, stop after) and without its ten wake-ups a
+    second: it is told when to stop."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        self.should_exit = True
+        self._stopping.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def main_loop(self) -> None:
+        while not await self.on_tick(0):  # 0 is a tick that renews the Date header
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), TICK_S)
 
 
 @command
@@ -105,7 +120,7 @@ async def _answering(sock: socket.socket, app: App, protocol: type[Connection]) 
             await asyncio.sleep(0.005)
         yield
     finally:
-        server.should_exit = True
+        server.stop()
         await running
 
 
