@@ -18,6 +18,7 @@ import msgspec
 from tollway.domain.commands import Credit, Result
 from tollway.domain.errors import LedgerLocked, LedgerOutcomeUnknown, LedgerUnavailable, LedgerUnusable
 from tollway.domain.seams import Ledger
+from tollway.ledger.database import true_path
 from tollway.wire import json
 
 ControlCommand = Credit  # the commands an operator may send; a union when there are more
@@ -42,7 +43,8 @@ class ControlUnreachable(LedgerUnusable):
 
 def socket_path(database: Path) -> Path:
     """Where the socket of the ledger at `database` is. LedgerUnusable when the system can't take a path that long."""
-    path = database.absolute().with_name(database.name + ".sock")
+    file = true_path(database)
+    path = file.with_name(file.name + ".sock")
     length = len(os.fsencode(path))
     if length > SOCKET_PATH_BYTES_MAX:
         raise LedgerUnusable(

@@ -3,6 +3,7 @@
 Knows nothing of batches, of who waits, or of the rules of the books.
 """
 
+import contextlib
 import os
 import sqlite3
 from collections.abc import Callable
@@ -18,6 +19,11 @@ from tollway.ledger.transfer import LOSS, REVENUE, Account, Transfer
 SQLITE_VERSION_MIN = (3, 24, 0)  # upserts
 
 Connect = Callable[[Path], sqlite3.Connection]
+
+
+def true_path(path: Path) -> Path:
+    """Where the file really is. A ledger has one lock and one socket, by whichever symbolic link it is opened."""
+    return Path(os.path.realpath(path))
 
 
 class State(msgspec.Struct, frozen=True):
@@ -48,7 +54,10 @@ def connect(path: Path) -> sqlite3.Connection:
     if sqlite3.sqlite_version_info < SQLITE_VERSION_MIN:
         raise LedgerUnusable(f"SQLite {sqlite3.sqlite_version} is too old: use a Python with SQLite 3.24 or later.")
     # The file holds keys: nobody but its owner may read it. SQLite gives its side files the same mode.
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    # Only a new file is opened here: to close a file drops every lock that this process has on it (POSIX), those of its
+    # other connections too, and then whoever opens the books and leaves takes himself for the last and deletes the log.
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     connection.execute(QUERIES["wait_for_locks"])
     connection.execute(QUERIES["use_wal"])

@@ -34,7 +34,7 @@ from tollway.domain.record import CallRecord
 from tollway.ledger.batch import Batch, subject_of
 from tollway.ledger.book import Expire
 from tollway.ledger.books import REVOCATION_GRACE_MS, Books, Key
-from tollway.ledger.database import Connect, Snapshot, connect
+from tollway.ledger.database import Connect, Snapshot, connect, true_path
 from tollway.ledger.lock import FileLock
 from tollway.ledger.reader import Reader
 from tollway.ledger.writer import Writer, Written
@@ -85,6 +85,7 @@ class SqliteLedger:
         """Take the lock, bring the schema up to date, expire the holds that an earlier process left.
 
         `connect` makes the writing connections. Raises LedgerLocked, or LedgerUnusable that says what to do."""
+        path = true_path(path)
         try:
             ledger = cls(path, clock, observer, connect)
         except OSError as error:

@@ -17,6 +17,7 @@ from tollway.domain.commands import Burned, Credited, Held, Insufficient, Posted
 from tollway.domain.errors import LedgerLocked, LedgerUnavailable, LedgerUnusable
 from tollway.ledger import database, sqlite
 from tollway.ledger.audit import audit
+from tollway.ledger.control import socket_path
 from tollway.ledger.queries import migrations
 from tollway.ledger.reader import Reader
 from tollway.ledger.sqlite import SqliteLedger
@@ -260,6 +261,19 @@ async def test_one_process_at_a_time_owns_the_books(setting: Setting) -> None:
         subprocess.run, [sys.executable, "-c", script, setting.path], capture_output=True, text=True, timeout=30
     )
     assert other.returncode and "LedgerLocked: Another tollway" in other.stderr
+
+
+async def test_the_books_are_the_same_by_whichever_link_they_are_opened(setting: Setting, tmp_path: Path) -> None:
+    link = tmp_path / "elsewhere" / "link.db"
+    link.parent.mkdir()
+    link.symlink_to(setting.path)
+    with pytest.raises(LedgerLocked):
+        await SqliteLedger.open(link, setting.clock, setting.observer)
+    assert socket_path(link) == socket_path(setting.path)
+    await setting.ledger.aclose()
+    setting.ledger = await SqliteLedger.open(link, setting.clock, setting.observer)
+    assert await setting.ledger.apply([credit(1)]) == [Credited(available=1)]
+    assert sorted(path.name for path in link.parent.iterdir()) == ["link.db"]
 
 
 async def test_the_files_are_for_their_owner_only(setting: Setting) -> None:

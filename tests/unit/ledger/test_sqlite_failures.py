@@ -2,6 +2,8 @@
 
 import asyncio
 import sqlite3
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -57,6 +59,20 @@ async def test_a_commit_that_fails_books_nothing_of_what_was_in_it_or_queued(set
     assert [type(result) for result in results] == [LedgerUnavailable] * 6
     await setting.mend()
     assert await setting.available() == 1000
+
+
+async def test_after_a_failure_too_another_program_leaves_the_log_in_its_place(setting: Setting) -> None:
+    setting.disk.fault = "full"
+    with pytest.raises(LedgerUnavailable):
+        await setting.ledger.apply([credit(5)])
+    await setting.mend()
+    await setting.ledger.apply([credit(7)])
+    visit = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT * FROM state'); c.close()"
+    await asyncio.to_thread(subprocess.run, [sys.executable, "-c", visit, setting.path], check=True, timeout=30)
+    log = setting.path.with_name(setting.path.name + "-wal")
+    assert log.exists()  # it would go with the program that takes itself for the last, and later commits with it
+    await setting.ledger.apply([credit(11)])
+    assert (await setting.ledger.balance(WALLET)).credits_posted == 1018  # type: ignore[union-attr]
 
 
 async def test_holds_are_refused_until_a_probe_has_been_committed(setting: Setting) -> None:
