@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import logging
 import shutil
-import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -22,6 +21,7 @@ from tollway.cli.chat import cost_line, print_stream
 from tollway.cli.common import command, out
 from tollway.cli.local_model import CONTEXT_LENGTH, MODEL_NAME, LocalModel, LocalModelMissing
 from tollway.cli.serve import free_address, serving
+from tollway.cli.signals import stop_signal
 from tollway.cli.tables import audit_lines, print_statement
 from tollway.client.api import RouterClient
 from tollway.client.wallet import EvmWallet, SolanaWallet, Wallet, account_id
@@ -104,7 +104,7 @@ async def _demo(folder: Path, listen: str, simulated: bool, *, serve_on: bool) -
         _say("\nAudit", audit_lines(report))
         if serve_on:
             _invite(url, files[0], f"{provider}/{MODEL_NAME}")
-            await _interrupted()
+            await stop_signal().wait()
 
 
 @contextlib.asynccontextmanager
@@ -150,14 +150,6 @@ Still serving. In another terminal:
 
 Ctrl-C ends the demo and removes its wallets and books."""
     )
-
-
-async def _interrupted() -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    await stop.wait()
 
 
 def _say(what: str, value: str) -> None:
