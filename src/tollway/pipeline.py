@@ -19,7 +19,7 @@ from tollway.domain.plan import Candidate, Plan
 from tollway.domain.waiting import Interrupted
 from tollway.egress import endings, stream
 from tollway.egress.reply import Reply
-from tollway.intake.body import Receive, read_body
+from tollway.intake.body import Arrivals, Receive, read_body
 from tollway.intake.parse import parse
 from tollway.ledger.booking import Booking, Bookings
 from tollway.metering import meter, terms
@@ -70,6 +70,7 @@ class Pipeline:
         self.snapshot = snapshot
         self.draining = False
         self.running = CallsInFlight()
+        self._arrivals = Arrivals()
         self._sign_in = sign_in
         self._bookings = bookings
         self._health = health
@@ -86,8 +87,8 @@ class Pipeline:
         with self.running.enter(snapshot.slow_sender_s) as watch:
             caller = await self._sign_in.identify(headers.sign_in, headers.authorization)
             try:
-                arriving = read_body(receive, headers.all, snapshot.body_bytes_max, watch, snapshot.slow_sender_s)
-                body = await watch.wait(arriving)
+                limits = (self._arrivals, snapshot.body_bytes_max, watch, snapshot.slow_sender_s)
+                body = await watch.wait(read_body(receive, headers.all, *limits))
             except Interrupted as late:
                 raise endings.arrival_error(late.reason) from None
             call = parse(body, id=id, limits=snapshot.limits, client_request_id=headers.request_id)

@@ -4,8 +4,8 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, Protocol
 
-from tollway.domain.errors import ClientGone, RequestError, RequestTooLarge, UnsupportedMediaType
-from tollway.intake.limits import BYTES_PER_S_MIN
+from tollway.domain.errors import ClientGone, Overloaded, RequestError, RequestTooLarge, UnsupportedMediaType
+from tollway.intake.limits import ARRIVING_BYTES_MAX, BYTES_PER_S_MIN
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
@@ -18,9 +18,30 @@ class Patience(Protocol):
     def extend(self, seconds: float) -> None: ...
 
 
+class Arrivals:
+    """Bodies that are on their way, and may be for long: all of them together have a limit. Those that come in one
+    piece are not among them, so that ordinary calls go on while others send more than there is room for."""
+
+    def __init__(self, max_bytes: int = ARRIVING_BYTES_MAX) -> None:
+        self._max_bytes = max_bytes
+        self.held = 0  # bytes
+
+    def take(self, size: int) -> None:
+        """Raises Overloaded."""
+        if self.held + size > self._max_bytes:
+            raise Overloaded(
+                "More is being sent to this router at once than it can hold: try again.", retry_after_ms=1_000
+            )
+        self.held += size
+
+    def give_back(self, size: int) -> None:
+        self.held -= size
+
+
 async def read_body(
     receive: Receive,
     headers: Iterable[tuple[bytes, bytes]],
+    arrivals: Arrivals,
     max_bytes: int,
     patience: Patience,
     slow_sender_s: float,
@@ -29,7 +50,8 @@ async def read_body(
 
     A declared length over the limit is refused before anything is read; an undeclared one as soon as it is passed.
     `patience` counts `slow_sender_s` already; while the body comes in pieces it is extended by what they buy.
-    Raises UnsupportedMediaType, RequestTooLarge, RequestError (a content-length that is no number), and ClientGone.
+    Raises UnsupportedMediaType, RequestTooLarge, RequestError (a content-length that is no number), Overloaded, and
+    ClientGone.
     """
     _check_headers(headers, max_bytes)
     started = time.monotonic()
@@ -38,14 +60,19 @@ async def read_body(
         raise _too_large(max_bytes)
     if not more:
         return body
+    arrivals.take(len(body))
     whole = bytearray(body)  # not a list of pieces: a sender of tiny ones must not cost many times their size
-    while more:
-        patience.extend(started + slow_sender_s + len(whole) / BYTES_PER_S_MIN - time.monotonic())
-        piece, more = await _next(receive)
-        if len(whole) + len(piece) > max_bytes:
-            raise _too_large(max_bytes)
-        whole += piece
-    return bytes(whole)
+    try:
+        while more:
+            patience.extend(started + slow_sender_s + len(whole) / BYTES_PER_S_MIN - time.monotonic())
+            piece, more = await _next(receive)
+            if len(whole) + len(piece) > max_bytes:
+                raise _too_large(max_bytes)
+            arrivals.take(len(piece))
+            whole += piece
+        return bytes(whole)
+    finally:
+        arrivals.give_back(len(whole))
 
 
 async def _next(receive: Receive) -> tuple[bytes, bool]:

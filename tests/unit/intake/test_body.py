@@ -1,13 +1,14 @@
 """Reading a body: content type, encoding and length, from the raw ASGI channel."""
 
+import asyncio
 from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from tollway.domain.errors import ClientGone, RequestError, RequestTooLarge, UnsupportedMediaType
-from tollway.intake.body import Receive, read_body
+from tollway.domain.errors import ClientGone, Overloaded, RequestError, RequestTooLarge, UnsupportedMediaType
+from tollway.intake.body import Arrivals, Receive, read_body
 from tollway.intake.limits import BYTES_PER_S_MIN
 
 JSON = (b"content-type", b"application/json")
@@ -49,7 +50,11 @@ async def read_from(
     limit: int = 10,
     patience: Patience | None = None,
 ) -> bytes:
-    return await read_body(receive, headers, limit, patience or Patience(), SLOW_SENDER_S)
+    arrivals = Arrivals()
+    try:
+        return await read_body(receive, headers, arrivals, limit, patience or Patience(), SLOW_SENDER_S)
+    finally:
+        assert arrivals.held == 0
 
 
 async def read(*pieces: bytes, headers: Iterable[tuple[bytes, bytes]] = (JSON,), limit: int = 10) -> bytes:
@@ -63,6 +68,38 @@ async def test_a_body_that_came_in_one_piece_is_not_copied() -> None:
 
 async def test_a_body_in_pieces_is_put_together() -> None:
     assert await read(b"{", b'"a"', b"", b":1}") == b'{"a":1}'
+
+
+async def test_bodies_on_their_way_share_one_limit_and_give_back_their_room() -> None:
+    arrivals = Arrivals(max_bytes=10)
+    more = asyncio.Event()
+
+    async def waits() -> dict[str, Any]:
+        if arrivals.held:
+            await more.wait()
+        return {"type": "http.request", "body": b"1234", "more_body": not more.is_set()}
+
+    async def arrive(receive: Receive) -> bytes:
+        return await read_body(receive, [JSON], arrivals, 20, Patience(), SLOW_SENDER_S)
+
+    first = asyncio.create_task(arrive(waits))
+    await asyncio.sleep(0)
+    assert arrivals.held == 4
+    with pytest.raises(Overloaded):
+        await arrive(channel(b"1234", b"567"))
+    assert await arrive(channel(b"12345678901234567890")) == b"12345678901234567890"  # in one piece
+    assert await arrive(channel(b"1234", b"56")) == b"123456"
+    more.set()
+    assert await first == b"12341234"
+    assert arrivals.held == 0
+
+
+async def test_a_sender_that_is_given_up_gives_back_its_room() -> None:
+    arrivals = Arrivals()
+    for last in (channel(b"1234", gone=True), channel(b"1234", b"5" * 20)):
+        with pytest.raises((ClientGone, RequestTooLarge)):
+            await read_body(last, [JSON], arrivals, 20, Patience(), SLOW_SENDER_S)
+        assert arrivals.held == 0
 
 
 async def test_a_message_without_a_body_is_an_empty_piece() -> None:
