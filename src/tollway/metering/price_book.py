@@ -58,12 +58,14 @@ class PriceRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, fo
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A package that prices were read from. `provides` maps the book's provider ids to its own."""
+    """A package that prices were read from. `provides` maps the book's provider ids to its own; `left_out` are models
+    (`provider/model`) that it prices and that another source knows for no chat models."""
 
     version: str
     date: str
     licence: str = ""
     provides: dict[str, str] = {}
+    left_out: tuple[str, ...] = ()
 
 
 class PriceBook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
