@@ -11,8 +11,8 @@ RECURSION_LIMIT = sys.getrecursionlimit()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    # py_ecc, which eth-account brings, raises the limit to 100,000 when it is imported. With that, JSON that is nested
-    # deeply enough overflows the stack of Python 3.11 instead of raising RecursionError.
+    # py_ecc, which eth-account brings, raises the limit to 100,000 when it is imported: a runaway recursion would then
+    # end the process instead of a test.
     sys.setrecursionlimit(RECURSION_LIMIT)
     for mark, require in REQUIREMENTS.items():
         if item.get_closest_marker(mark) is not None:

@@ -28,6 +28,7 @@ MARKS = [mark.replace("-", "") for mark in ("TO-DO", "FIX-ME", "X-XX", "Not-Impl
 HOSTS = [host.replace(" ", ".") for host in ("pypi org", "pythonhosted org", "registry npmjs", "deb debian org")]
 UNFINISHED = re.compile(rf"\b({'|'.join(MARKS)})\b")
 REGISTRIES = re.compile("|".join(re.escape(host) for host in HOSTS))
+READS_JSON = re.compile(r"\bmsgspec\.json\.(?:decode|Decoder)\(|^(?:import json|from (?:json|msgspec\.json)\b)")
 MACHINE_PATHS = re.compile(rf"/(home|Users)/\w|(?<![\w.])/(root)/|{re.escape(str(ROOT))}/")
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -145,6 +146,17 @@ def test_a_module_says_what_it_is_for(path: Path) -> None:
 def test_nothing_is_left_unfinished() -> None:
     found = [line for path in CODE for line in matches(UNFINISHED, path)]
     assert not found, "\n".join(found)
+
+
+def test_json_is_read_where_its_depth_is_checked() -> None:
+    source = [path for path in CODE if path.is_relative_to(ROOT / "src")]
+    found = [line for path in source if not path.match("wire/json.py") for line in matches(READS_JSON, path)]
+    assert not found, "read it with tollway.wire.json:\n" + "\n".join(found)
+
+
+def test_only_intake_which_checks_a_body_as_a_whole_reads_its_parts_unchecked() -> None:
+    named = {relative(path.parent) for path in CODE if "unchecked_decoder" in text_of(path)}
+    assert named <= {"src/tollway/wire", "src/tollway/intake", "tests/unit/wire", "tests"}
 
 
 def test_no_file_names_a_package_registry() -> None:

@@ -76,7 +76,7 @@ def _decode(value: bytes, carrier: str) -> _Content:
         return json.decode_as(data, _Content)
     except json.ValidationError as error:
         raise InvalidSignIn(f"The {carrier}'s JSON is of the wrong shape: {error}. {HOW}") from None
-    except (json.DecodeError, UnicodeDecodeError, RecursionError):
+    except (json.DecodeError, UnicodeDecodeError):
         raise InvalidSignIn(f"The {carrier} is not base64 of JSON. {HOW}") from None
 
 

@@ -102,7 +102,7 @@ def _decode(status: int, content: bytes) -> Any:
     """JSON of an answer. Raises RouterError for anything else: whatever answered is no router."""
     try:
         return json.decode(content)
-    except (ValueError, RecursionError):
+    except ValueError:
         raise RouterError(status, {"message": f"answered {status}, and not as a Tollway router does"}) from None
 
 

@@ -68,7 +68,7 @@ class SolanaWallet:
     def _parse(cls, data: bytes, path: Path) -> "SolanaWallet":
         try:
             numbers = bytes(json.decode_as(data, list[int]))
-        except (json.DecodeError, ValueError, RecursionError):
+        except ValueError:
             numbers = b""
         if len(numbers) != 2 * KEY_BYTES:
             raise WalletError(f"{path} is no Solana wallet: it must hold a JSON array of 64 numbers from 0 to 255.")

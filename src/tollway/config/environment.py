@@ -103,6 +103,6 @@ def _value(text: str) -> Any:
     if text.lstrip()[:1] in ("[", "{"):
         try:
             return json.decode(text)
-        except (json.DecodeError, UnicodeError, RecursionError):
+        except (json.DecodeError, UnicodeError):
             return text
     return text

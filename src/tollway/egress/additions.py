@@ -61,7 +61,7 @@ def _fields(payload: bytes) -> dict[str, msgspec.Raw]:
     them is better than none."""
     try:
         return json.decode_fields(payload)
-    except (ValueError, RecursionError):
+    except ValueError:
         return {}
 
 

@@ -11,7 +11,7 @@ import msgspec
 from tollway.domain.errors import RequestError
 from tollway.intake.limits import FEATURES_MAX
 from tollway.intake.schema import Field, check_word, place, shown
-from tollway.wire.json import Raw, ValidationError, decode_fields, decoder, encode
+from tollway.wire.json import Raw, ValidationError, decode_fields, encode, unchecked_decoder
 
 # Fields whose presence asks for something, and for what.
 FIELD_FEATURES: dict[str, str] = {
@@ -56,9 +56,9 @@ class _ClientTool(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=Fa
     cache_control: Raw = Raw(b"")
 
 
-_client_tools = decoder(list[_ClientTool])
-_any_tools = Field(decoder(list[dict[str, Raw]]), "an array of objects")
-_word = decoder(str)
+_client_tools = unchecked_decoder(list[_ClientTool])
+_any_tools = Field(unchecked_decoder(list[dict[str, Raw]]), "an array of objects")
+_word = unchecked_decoder(str)
 
 
 def asked_features(fields: dict[str, Raw], values: dict[str, Any]) -> frozenset[str]:

@@ -21,7 +21,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Limits on the structure of one request. The size of the body itself is `read_body`'s `max_bytes`."""
 
     max_messages: int = 4_096
-    max_depth: int = 128  # levels of arrays and objects; real JSON schemas stay under 40, decoders fail at about 1,000
+    max_depth: int = 128  # levels of arrays and objects; real JSON schemas stay under 40
     max_nodes: int = 200_000  # arrays, objects and members: what decoding them may cost in memory and time
     max_models: int = 8  # entries of `models`
     max_stop: int = 4  # OpenAI's own

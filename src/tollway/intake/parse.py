@@ -7,6 +7,8 @@ and another at the provider. Nothing here knows of models, prices or who calls.
 import hashlib
 from typing import Any, Literal
 
+import msgspec
+
 from tollway.domain.call import Call, Preferences, PromptSize
 from tollway.domain.errors import RequestError
 from tollway.intake.features import FIELD_FEATURES, asked_features, brings_text
@@ -23,8 +25,8 @@ from tollway.intake.schema import (
     read_fields,
     spellings,
 )
-from tollway.intake.structure import check_structure, too_deep
-from tollway.wire.json import DecodeError, Raw, ValidationError, decode_fields
+from tollway.wire.json import DEPTH_MAX, DecodeError, Raw, ValidationError, decode_fields, unchecked_decoder
+from tollway.wire.structure import TooDeep, TooManyNodes, check_structure
 
 ROUTER_FIELDS = ("provider", "models", "max_cost")  # read here, never forwarded
 
@@ -75,6 +77,7 @@ def parse(body: bytes, *, id: str, limits: Limits, client_request_id: str | None
 
 
 _NO_PREFERENCES = Preferences()
+_fields: msgspec.json.Decoder[dict[str, Raw]] = unchecked_decoder(dict[str, Raw])
 
 
 def _top_level(body: bytes, limits: Limits) -> dict[str, Raw]:
@@ -85,15 +88,22 @@ def _top_level(body: bytes, limits: Limits) -> dict[str, Raw]:
             body.decode()
         except UnicodeDecodeError as fault:
             raise RequestError(f"The body is not valid UTF-8 (byte {fault.start}).") from None
-    check_structure(body, max_depth=limits.max_depth, max_nodes=limits.max_nodes)
+    max_depth = min(limits.max_depth, DEPTH_MAX)
     try:
-        return decode_fields(body)
+        check_structure(body, max_depth=max_depth, max_nodes=limits.max_nodes)
+        return _fields.decode(body)
+    except TooDeep:
+        raise RequestError(
+            f"The body is nested too deep: at most {max_depth} levels of arrays and objects are accepted."
+        ) from None
+    except TooManyNodes:
+        raise RequestError(
+            f"The body has more than {limits.max_nodes} arrays, objects and members: send less at once."
+        ) from None
     except ValidationError:
         raise RequestError("The body must be a JSON object with model and messages.") from None
     except DecodeError as fault:
         raise RequestError(f"The body is not valid JSON: {fault}.") from None
-    except RecursionError:
-        raise too_deep(limits.max_depth) from None
 
 
 def _output_cap(

@@ -20,7 +20,7 @@ import msgspec
 from tollway.domain.errors import RequestError
 from tollway.intake.limits import Limits
 from tollway.intake.schema import NULL, check_word, place, shown
-from tollway.wire.json import Raw, ValidationError, decoder, encode
+from tollway.wire.json import Raw, ValidationError, encode, unchecked_decoder
 
 # Members of a message that are text whatever their shape: each byte is counted, and nothing else is needed.
 TEXT_MEMBERS = frozenset(
@@ -123,11 +123,11 @@ class _TextMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=F
     prefix: Raw = Raw(b"")
 
 
-_text_messages = decoder(list[_TextMessage])
-_messages = decoder(list[dict[str, Raw]])
-_content = decoder(str | list[dict[str, Raw]] | None)
-_string = decoder(str)
-_object = decoder(dict[str, Raw])
+_text_messages = unchecked_decoder(list[_TextMessage])
+_messages = unchecked_decoder(list[dict[str, Raw]])
+_content = unchecked_decoder(str | list[dict[str, Raw]] | None)
+_string = unchecked_decoder(str)
+_object = unchecked_decoder(dict[str, Raw])
 
 
 class Measured:

@@ -24,7 +24,7 @@ from tollway.intake.limits import (
     USER_MAX,
     Limits,
 )
-from tollway.wire.json import Raw, ValidationError, decoder
+from tollway.wire.json import Raw, ValidationError, unchecked_decoder
 
 _SHOWN_BYTES_MAX = 40  # of a wrong value, in the message that says so
 
@@ -45,7 +45,7 @@ class Field(NamedTuple):
 
 
 def _field(type: Any, expected: str) -> Field:
-    return Field(decoder(type), expected)
+    return Field(unchecked_decoder(type), expected)
 
 
 _COUNT = f"an integer from 1 to {COUNT_MAX}"
@@ -88,7 +88,7 @@ OTHER_SPELLINGS: dict[str, str] = {
 
 STREAM_OPTIONS = ("include_usage",)
 
-_PREFERENCES: dict[str, Field] = {
+PREFERENCES: dict[str, Field] = {
     "order": _field(list[ModelId], "an array of provider names"),
     "only": _field(list[ModelId], "an array of provider names"),
     "ignore": _field(list[ModelId], "an array of provider names"),
@@ -136,11 +136,11 @@ def preferences(fields: dict[str, Raw]) -> Preferences:
     values: dict[str, Any] = {}
     for key, raw in fields.items():
         name = f"provider.{key}"
-        if key not in _PREFERENCES:
+        if key not in PREFERENCES:
             raise RequestError(f"{name} is not served here; {FIELDS['provider'].expected} are.", param=name)
         if raw == NULL:
             continue
-        value = _value(name, _PREFERENCES[key], raw)
+        value = _value(name, PREFERENCES[key], raw)
         if isinstance(value, list):
             if len(value) > PROVIDERS_MAX:
                 raise RequestError(f"{name} has {len(value)} entries; at most {PROVIDERS_MAX} are read.", param=name)

@@ -37,6 +37,10 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     message: str
 
 
+_read_command = json.decoder(ControlCommand)
+_read_result = json.decoder(Result | Fault)
+
+
 class ControlUnreachable(LedgerUnusable):
     """Nobody listens: no router runs on this ledger."""
 
@@ -115,8 +119,8 @@ class ControlServer:
 
     async def _answer(self, line: bytes) -> Result | Fault:
         try:
-            command = json.decode_as(line, ControlCommand)
-        except (json.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            command = _read_command(line)
+        except ValueError as error:
             return Fault(code="invalid_command", message=f"Not a command this socket carries: {error}")
         try:
             return (await self._ledger.apply([command]))[0]
@@ -154,8 +158,8 @@ def _read_answer(line: bytes) -> Result:
     if not line:
         raise LedgerOutcomeUnknown("the router closed the connection without an answer")
     try:
-        answer: Result | Fault = msgspec.json.decode(line, type=Result | Fault)
-    except json.DecodeError as error:
+        answer: Result | Fault = _read_result(line)
+    except ValueError as error:
         raise LedgerUnusable(f"The router's answer is not understood ({error}): is it of another version?") from error
     if not isinstance(answer, Fault):
         return answer

@@ -11,7 +11,7 @@ from tollway.domain.call import Call
 from tollway.domain.plan import Candidate
 from tollway.domain.usage import Usage
 from tollway.metering.bound import has_other_parts, output_limit, prompt_bound
-from tollway.wire.json import DecodeError, decoder
+from tollway.wire.json import decoder
 
 Count = int | float | None  # some providers write 12.0; null is as good as absent
 
@@ -49,7 +49,7 @@ _NO_COMPLETION_DETAILS = _CompletionDetails()
 def parse_usage(raw: bytes) -> Usage | None:
     """The tokens that `raw` reports; None when it is no usage object or a count in it is not a whole number."""
     try:
-        found: _Reported = _reported.decode(raw)
+        found: _Reported = _reported(raw)
         prompt = found.prompt_tokens_details or _NO_PROMPT_DETAILS
         completion = found.completion_tokens_details or _NO_COMPLETION_DETAILS
         reasoning = _first(completion.reasoning_tokens)
@@ -76,7 +76,7 @@ def parse_usage(raw: bytes) -> Usage | None:
             audio_input=_first(prompt.audio_tokens),
             audio_output=_first(completion.audio_tokens),
         )
-    except (DecodeError, RecursionError, ValueError):
+    except ValueError:
         return None
 
 

@@ -63,7 +63,7 @@ def read_chat(body: bytes) -> ChatRequest:
     except json.ValidationError as error:
         field = re.search(r"\$\.(\w+)", str(error)) or re.search(r"field `(\w+)`", str(error))
         raise ChatRefused(str(error), field[1] if field else None) from error
-    except (json.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (json.DecodeError, UnicodeDecodeError) as error:
         raise ChatRefused(f"the body is not JSON: {error}", None) from error
     if not request.messages:
         raise ChatRefused("messages must have at least one message", "messages")

@@ -112,7 +112,7 @@ def _header_value(text: str) -> str:
 def _raw_json(text: str) -> str:
     try:
         json.decode(text)
-    except (json.DecodeError, UnicodeError, RecursionError) as error:
+    except (json.DecodeError, UnicodeError) as error:
         raise ValueError(text) from error
     return text
 

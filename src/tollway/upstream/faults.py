@@ -147,7 +147,7 @@ def _error_object(body: bytes) -> dict[Any, Any]:
     """The error object of `body`, wherever this provider puts it; empty when there is none."""
     try:
         value = json.decode(body)
-    except (ValueError, RecursionError):
+    except ValueError:
         return {}
     if isinstance(value, list):  # Gemini wraps it
         value = value[0] if value else None

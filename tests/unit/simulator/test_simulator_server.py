@@ -48,7 +48,7 @@ DOCS = Path(__file__).parents[3] / "docs" / "simulator.md"
         (b'{"model":"sim","messages":[{"role":"user"}],"n":129}', "n"),
         (b'{"model":"sim","messages":[{"role":"user"}],"max_tokens":0}', "max_tokens"),
         (b'{"model":"\xff","messages":[{"role":"user"}]}', None),
-        (b'{"model":"sim","messages":[{"role":"user","content":' + b"[" * 5000, "messages"),
+        (b'{"model":"sim","messages":[{"role":"user","content":' + b"[" * 5000, None),
     ],
 )
 async def test_a_wrong_body_is_a_400_that_names_the_field(sim: Simulator, body: bytes, param: str | None) -> None:

@@ -7,20 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollway.domain.errors import RequestError
-from tollway.intake import structure
-from tollway.intake.structure import check_structure
+from tollway.wire import structure
+from tollway.wire.structure import TooDeep, TooManyNodes, check_structure
 
 
 def nested(depth: int) -> bytes:
     return b'{"a":[' * (depth // 2) + b"[]" * (depth % 2) + b"]}" * (depth // 2)
 
 
-def accepts(body: bytes, *, max_depth: int = 10, max_nodes: int = 10_000) -> bool:
+def accepts(body: bytes, *, max_depth: int = 10, max_nodes: int | None = 10_000) -> bool:
     try:
         check_structure(body, max_depth=max_depth, max_nodes=max_nodes)
-    except RequestError as refused:
-        assert refused.status == 400
+    except (TooDeep, TooManyNodes):
         return False
     return True
 
@@ -43,8 +41,14 @@ def test_the_limit_itself_is_accepted_and_one_more_level_is_not() -> None:
 
 
 def test_a_thousand_levels_are_refused_with_the_limit_named() -> None:
-    with pytest.raises(RequestError, match="at most 128 levels"):
+    with pytest.raises(TooDeep, match="more than 128 levels"):
         check_structure(b"[" * 1_000 + b"]" * 1_000, max_depth=128, max_nodes=10_000)
+
+
+def test_what_is_cut_short_is_as_deep_as_it_has_come() -> None:
+    for size in (1_000, 100_000):  # gone through in one step, and bracket by bracket
+        with pytest.raises(TooDeep):
+            check_structure(b'{"a":' * (size // 5), max_depth=128)
 
 
 def test_brackets_and_colons_in_strings_do_not_count() -> None:
@@ -63,6 +67,10 @@ def test_too_many_nodes_are_refused() -> None:
     assert not accepts(body, max_nodes=200)
 
 
+def test_without_a_limit_any_number_of_nodes_is_accepted() -> None:
+    check_structure(b"[" + b"[]," * 300_000 + b"[]]", max_depth=2)
+
+
 def test_many_members_are_refused_though_few_brackets_open() -> None:
     body = b"{" + b",".join(b'"%d":1' % number for number in range(100)) + b"}"
     assert accepts(body, max_nodes=101)
@@ -70,6 +78,7 @@ def test_many_members_are_refused_though_few_brackets_open() -> None:
 
 
 def test_a_long_text_is_followed_across_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(structure, "_SHORT", 0)
     monkeypatch.setattr(structure, "_WINDOW", 7)
     test_brackets_and_colons_in_strings_do_not_count()
     test_the_limit_itself_is_accepted_and_one_more_level_is_not()

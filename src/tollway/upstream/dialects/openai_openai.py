@@ -47,6 +47,7 @@ class OpenAIOpenAI:
         """Values stay byte-faithful; rewritten are the model's name, the request for usage and, if lowered, the cap."""
         fields = dict(call.fields)
         fields["model"] = msgspec.Raw(json.encode(candidate.upstream))
+        _name_user(fields, call, endpoint)
         if call.stream:
             fields["stream_options"] = _with_usage(fields.get("stream_options"))
         if max_tokens is not None:
@@ -94,6 +95,16 @@ class OpenAIOpenAI:
 
 def _secrets(endpoint: Endpoint | None) -> tuple[str, ...]:
     return () if endpoint is None else endpoint.secrets
+
+
+def _name_user(fields: dict[str, msgspec.Raw], call: Call, endpoint: Endpoint) -> None:
+    """Write the `user` that this provider is to see."""
+    if endpoint.user == "forward":
+        return
+    if endpoint.user == "hash" and call.pseudonym:
+        fields["user"] = msgspec.Raw(json.encode(call.pseudonym))
+    else:
+        fields.pop("user", None)
 
 
 def _with_usage(options: msgspec.Raw | None) -> msgspec.Raw:
@@ -184,7 +195,7 @@ class ChunkReader:
                 if not payload.isascii():
                     payload.decode()
                 chunk = decode_usual(payload)
-            except (ValueError, RecursionError):
+            except ValueError:
                 pass
             else:
                 choices = chunk.choices
