@@ -37,6 +37,7 @@ from tollway.upstream.aiohttp_transport import AiohttpTransport
 from tollway.upstream.attempts import Attempts
 from tollway.upstream.dialects.openai_openai import OpenAIOpenAI
 from tollway.upstream.endpoint import Endpoint
+from tollway.upstream.pseudonym import pseudonyms
 
 log = logging.getLogger("tollway.prices")
 
@@ -114,6 +115,7 @@ async def build(config: Config, *, clock: Clock | None = None, observer: Observe
         health=health,
         observer=watchers,
         seed=lambda: draw.getrandbits(SEED_BITS),
+        pseudonym=pseudonyms(await ledger.secret("user_hash")),
     )
     services = Services(
         pipeline=pipeline,
@@ -199,4 +201,5 @@ def _endpoint(provider: Provider) -> Endpoint:
         api_key=provider.api_key.reveal() if provider.api_key is not None else None,
         headers=tuple(provider.headers.items()),
         dialect=provider.dialect,
+        user=provider.user,
     )

@@ -27,6 +27,7 @@ from tollway.routing.health import Health
 from tollway.routing.plan import narrow, plan
 from tollway.snapshot import Snapshot
 from tollway.upstream.attempts import OpenStream, Trail
+from tollway.upstream.pseudonym import Pseudonym
 from tollway.upstream.watch import CallsInFlight, CallWatch, watch_client
 
 
@@ -66,6 +67,7 @@ class Pipeline:
         health: Health,
         observer: Observer,
         seed: Callable[[], int],
+        pseudonym: Pseudonym,
     ) -> None:
         self.snapshot = snapshot
         self.draining = False
@@ -76,6 +78,7 @@ class Pipeline:
         self._health = health
         self._observer = observer
         self._seed = seed
+        self._pseudonym = pseudonym
 
     async def chat(self, id: str, headers: ChatHeaders, receive: Receive, reply: Reply) -> None:
         """One chat completion. Raises TollwayError for whatever ends before the answer has begun; ClientGone."""
@@ -92,6 +95,7 @@ class Pipeline:
             except Interrupted as late:
                 raise endings.arrival_error(late.reason) from None
             call = parse(body, id=id, limits=snapshot.limits, client_request_id=headers.request_id)
+            call = msgspec.structs.replace(call, pseudonym=self._pseudonym(caller.account, call.user))
             chosen = plan(call, snapshot.catalog, self._health.view(), seed=self._seed())
             booking = self._bookings.open(caller, call, chosen)
             run = Run(call=call, plan=chosen, booking=booking, snapshot=snapshot, watch=watch, reply=reply)

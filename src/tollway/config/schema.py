@@ -145,6 +145,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
     headers: Annotated[dict[str, str], Named(names.header_name, Text(names.header_value, "a value", secret=True))] = {}
     dialect: Annotated[Literal["openai"], OneOf("openai")] = "openai"
+    user: Annotated[Literal["hash", "forward", "omit"], OneOf("hash", "forward", "omit")] = "hash"
     price_book: Annotated[str | None, Text(names.provider_id, "openai")] = None  # which provider of the book it is
     timeouts: Annotated[Timeouts, TIMEOUTS] = _DEFAULT
     models: Annotated[

@@ -51,4 +51,5 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     fields: dict[str, msgspec.Raw]
     request_hash: str  # sha256 of the body as received, hex
     user: str | None = None
+    pseudonym: str = ""  # what stands for account and user at a provider that is to know neither
     client_request_id: str | None = None  # the caller's own x-request-id, recorded only

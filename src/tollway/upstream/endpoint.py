@@ -5,9 +5,12 @@ This module knows nothing of models, prices or timeouts: those belong to a candi
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Literal
 from urllib.parse import urlsplit
 
 from tollway.upstream.headers import Headers, check_header, json_headers
+
+UserField = Literal["hash", "forward", "omit"]  # what `user` is: the call's pseudonym, the caller's own, nothing
 
 _SECRET_LENGTH_MIN = 6  # a shorter "secret" (none, x, test) would redact ordinary words
 
@@ -23,6 +26,7 @@ class Endpoint:
     api_key: str | None = field(default=None, repr=False)
     headers: Headers = field(default=(), repr=False)  # Azure's key is one
     dialect: str = "openai"
+    user: UserField = "hash"
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.base_url)

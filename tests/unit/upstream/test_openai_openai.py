@@ -14,7 +14,7 @@ from tollway.domain.price import Price, Rates, Tariff
 from tollway.domain.usage import Generated
 from tollway.upstream.dialect import Dialect
 from tollway.upstream.dialects.openai_openai import OpenAIOpenAI
-from tollway.upstream.endpoint import Endpoint
+from tollway.upstream.endpoint import Endpoint, UserField
 from tollway.wire import json
 
 ENDPOINT = Endpoint(id="example", base_url="https://api.example.com/v1", api_key="my-own-odd-key")
@@ -68,6 +68,30 @@ def test_a_request_goes_to_the_endpoint_with_its_headers_alone() -> None:
 def test_values_stay_byte_faithful_and_the_model_becomes_the_providers_name() -> None:
     body = b'{"messages":[{"role":"user","content":"\\u00e9\xc3\xa9 "}],"model":"m","temperature":1.50e0,"top_k":[ 1 ]}'
     assert sent(body) == body.replace(b'"m"', '"gpt-4o-é"'.encode())
+
+
+NAMED = b'{"model":"m","messages":[],"user":"mine"}'
+UNNAMED = b'{"model":"m","messages":[]}'
+
+
+@pytest.mark.parametrize(
+    ("mode", "body", "pseudonym", "seen"),
+    [
+        ("hash", NAMED, "0ab1", "0ab1"),
+        ("hash", UNNAMED, "0ab1", "0ab1"),
+        ("hash", NAMED, "", None),  # nobody made one: never the caller's own
+        ("forward", NAMED, "0ab1", "mine"),
+        ("forward", UNNAMED, "0ab1", None),
+        ("omit", NAMED, "0ab1", None),
+        ("omit", UNNAMED, "0ab1", None),
+    ],
+)
+def test_a_provider_sees_the_user_that_it_is_meant_to_see(
+    mode: UserField, body: bytes, pseudonym: str, seen: str | None
+) -> None:
+    endpoint = Endpoint(id="example", base_url="https://api.example.com/v1", user=mode)
+    request = DIALECT.request(call(body, pseudonym=pseudonym), CANDIDATE, endpoint)
+    assert json.decode(request.body).get("user") == seen
 
 
 def test_the_call_is_not_changed_by_being_translated() -> None:
