@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
 
-from tollway.upstream.completion import Damaged, Said, read_completion, utf8_size
+from tollway.upstream.completion import NODES_MAX, Damaged, Said, read_completion, utf8_size
 from tollway.wire import json
 
 
@@ -228,3 +228,24 @@ def test_no_json_object_is_damaged(value: dict[str, Any]) -> None:
     for choice in completion.choices or ():
         for part in (choice.delta, choice.message):
             assert part is None or part.text_bytes() >= 0
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        b'{"choices":[' + b"{}," * NODES_MAX + b"{}]}",
+        b'{"choices":[],"usage":[' + b"[]," * NODES_MAX + b"[]]}",
+        b"{" + b"".join(b'"%x":1,' % number for number in range(NODES_MAX)) + b'"choices":[]}',
+    ],
+    ids=["choices", "usage", "members"],
+)
+def test_millions_of_small_things_are_damage_and_none_of_them_is_made(bomb: bytes) -> None:
+    with pytest.raises(Damaged, match="more than 2000000 arrays, objects and members"):
+        read_completion(bomb)
+
+
+def test_a_long_text_may_say_what_it_likes() -> None:
+    said_so = "[{:," * 1_000_000
+    completion, _ = read_completion(json.encode({"choices": [{"index": 0, "message": {"content": said_so}}]}))
+    assert completion.choices is not None
+    assert completion.choices[0].message == Said(content=said_so)
