@@ -48,8 +48,3 @@ def format_usd(nano: int) -> str:
     sign, nano = ("-", -nano) if nano < 0 else ("", nano)
     whole, fraction = divmod(nano, NANO_PER_USD)
     return f"{sign}{whole}.{f'{fraction:09d}'.rstrip('0').ljust(2, '0')}"
-
-
-def ceil_nano(pico: int) -> int:
-    """A finished pico-USD sum as nano-USD, rounded up."""
-    return -(-pico // PICO_PER_NANO)

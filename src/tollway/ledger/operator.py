@@ -29,16 +29,6 @@ LOCKED_TRIES = 50
 LOCKED_AGAIN_S = 0.1
 
 
-def database_path(url: str) -> Path:
-    """The file of `sqlite:///relative.db` or `sqlite:////absolute.db`. ValueError for anything else."""
-    scheme, separator, path = url.partition("sqlite:///")
-    if scheme or not separator or not path:
-        raise ValueError(
-            f"{url!r} is not an embedded ledger; write sqlite:///tollway.db or sqlite:////var/lib/tollway.db"
-        )
-    return Path(path)
-
-
 async def operate(database: Path, commands: Sequence[ControlCommand]) -> list[Result]:
     """Carry out `commands`, in order, wherever the ledger is.
 

@@ -11,7 +11,6 @@ from tollway.domain.money import (
     AMOUNT_NANO_MAX,
     NANO_PER_USD,
     SHOWN_CHARS_MAX,
-    ceil_nano,
     format_usd,
     parse_rate,
     parse_usd,
@@ -100,8 +99,3 @@ def test_a_rate_per_million_tokens_is_pico_usd_a_token(micro: int) -> None:
 def test_a_rate_finer_than_a_pico_is_refused() -> None:
     with pytest.raises(ValueError, match="more than 6 decimals"):
         parse_rate("0.0000001")
-
-
-@given(st.integers(0, 10**30))
-def test_a_sum_is_rounded_up_to_the_nano(pico: int) -> None:
-    assert 0 <= ceil_nano(pico) * 1_000 - pico < 1_000

@@ -132,23 +132,3 @@ async def test_an_account_without_transfers_has_no_balance(path: Path) -> None:
     await operator.credit(path, CAIP, 5, "r")
     assert operator.balance(path, "0x" + "00" * 20) is None
     assert operator.statement(path, "0x" + "00" * 20, 10).entries == ()
-
-
-@pytest.mark.parametrize(
-    ("url", "path"),
-    [
-        ("sqlite:///tollway.db", "tollway.db"),
-        ("sqlite:////var/lib/t.db", "/var/lib/t.db"),
-        ("sqlite:///a/b.db", "a/b.db"),
-    ],
-)
-def test_the_file_is_told_from_the_url(url: str, path: str) -> None:
-    assert operator.database_path(url) == Path(path)
-
-
-@pytest.mark.parametrize(
-    "url", ["", "tollway.db", "sqlite:///", "sqlite://host/x.db", "postgresql://x", "xsqlite:///a"]
-)
-def test_a_url_of_another_kind_is_refused(url: str) -> None:
-    with pytest.raises(ValueError, match=r"sqlite:///tollway\.db"):
-        operator.database_path(url)
