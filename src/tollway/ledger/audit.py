@@ -66,7 +66,6 @@ class _Replay:
         self._expired: set[str] = set()
         self._epochs: dict[str, int] = {}
         self._metered: set[str] = set()  # wallets that had an unlimited hold: only they may be below zero
-        self._last_seq = 0
 
     def run(self) -> AuditReport:
         report = self._report
@@ -105,7 +104,6 @@ class _Replay:
             enter(transfer, legs_of(transfer, self._account))
         except AssertionError as error:
             self._differ(f"{where}: {error}")
-        self._last_seq = transfer.seq
 
     def _faults(self, transfer: Transfer, has_call: bool) -> list[str]:
         """What is wrong with a transfer, seen from those before it."""

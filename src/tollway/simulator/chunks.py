@@ -29,7 +29,6 @@ class Chunks:
     def __init__(self, scenario: Scenario, shape: Shape, opening: bytes, prompt: int, include_usage: bool) -> None:
         self._scenario = scenario
         self._shape = shape
-        self._opening = opening
         self._prompt = prompt
         self._spoken = 0
         style = scenario.usage
