@@ -1,7 +1,7 @@
 """The attempt loop: tries a plan's candidates in order until one gives a good answer, or a good first event.
 
 Nothing has been sent to the client while this runs, so every failure can still move to the next provider. What follows
-which failure is the table NEXT (STREAMS.md). This room knows nothing of money: what an attempt costs is not its affair.
+which failure is the table NEXT. This room knows nothing of money: what an attempt costs is not its affair.
 """
 
 import asyncio
@@ -59,7 +59,7 @@ RETRY_AFTER_S_MAX = 10.0  # the longest a caller is kept waiting for a provider'
 OPENING_BYTES_MAX = 1 << 20  # role-only events that are held until a token: more is no opening
 EVENT_BYTES = 128  # what holding an event costs beside its bytes
 FAULT_BODY_BYTES_MAX = 64 << 10  # of an error answer; the rest can't matter
-FAULT_BODY_SECONDS = 5.0
+FAULT_BODY_S_MAX = 5.0
 
 
 class Trail(msgspec.Struct):
@@ -91,7 +91,7 @@ class OpenStream:
 
     @property
     def done(self) -> bool:
-        """The provider said [DONE]."""
+        """The provider said that it was at the end."""
         return self._reader.done
 
     @property
@@ -149,7 +149,7 @@ class Attempts:
 
     def ended(self, stream: OpenStream, fault: ProviderFault | None, reading: Reading, *, whole: bool) -> AttemptRecord:
         """An open stream came to its end, good or bad: its record, which whoever watches providers is told as well."""
-        duration_ms = round((self._clock.monotonic() - stream.started) * 1000, 1)
+        duration_ms = self._ms_since(stream.started)
         writing_s = (duration_ms - (stream.record.first_token_ms or 0)) / 1000
         record = msgspec.structs.replace(
             stream.record,
@@ -222,7 +222,7 @@ class Attempts:
             model=candidate.model,
             outcome=fault.outcome,
             status=fault.status,
-            duration_ms=round((self._clock.monotonic() - started) * 1000, 1),
+            duration_ms=self._ms_since(started),
             retry_after_ms=fault.retry_after_ms,
         )
         trail.attempts.append(record)
@@ -252,9 +252,12 @@ class Attempts:
         finally:
             watch.rest()
         answer = self._dialect(candidate).answer(body, self._endpoints[candidate.provider])
-        duration_ms = round((self._clock.monotonic() - started) * 1000, 1)
         record = AttemptRecord(
-            provider=candidate.provider, model=candidate.model, outcome="ok", status=200, duration_ms=duration_ms
+            provider=candidate.provider,
+            model=candidate.model,
+            outcome="ok",
+            status=200,
+            duration_ms=self._ms_since(started),
         )
         trail.attempts.append(record)
         self._observer.attempt_ended(record, "")
@@ -272,8 +275,7 @@ class Attempts:
             reader = self._dialect(candidate).stream(self._endpoints[candidate.provider])
             stream = OpenStream(candidate, response, reader, watch, started)
             await self._read_opening(stream)
-            first_token_ms = round((self._clock.monotonic() - started) * 1000, 1)
-            stream.record = msgspec.structs.replace(stream.record, first_token_ms=first_token_ms)
+            stream.record = msgspec.structs.replace(stream.record, first_token_ms=self._ms_since(started))
             opened = True
             return stream
         except Interrupted as interrupted:
@@ -313,7 +315,7 @@ class Attempts:
 
     async def _fault(self, candidate: Candidate, response: HttpResponse, watch: Watch) -> ProviderFault:
         body = b""
-        watch.limit("batch", FAULT_BODY_SECONDS)
+        watch.limit("batch", FAULT_BODY_S_MAX)
         # Without the rest of the body the status alone says enough. If the call was stopped, its next wait ends it.
         with contextlib.suppress(ProviderFault, Interrupted):
             while len(body) < FAULT_BODY_BYTES_MAX and (data := await watch.wait(response.read())):
@@ -321,6 +323,9 @@ class Attempts:
         return self._dialect(candidate).fault(
             response.status, response.headers, body[:FAULT_BODY_BYTES_MAX], self._endpoints[candidate.provider]
         )
+
+    def _ms_since(self, started: float) -> float:
+        return round((self._clock.monotonic() - started) * 1000, 1)
 
     def _dialect(self, candidate: Candidate) -> Dialect:
         return self._dialects[self._endpoints[candidate.provider].dialect]

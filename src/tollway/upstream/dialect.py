@@ -19,7 +19,7 @@ class StreamReader(Protocol):
 
     @property
     def done(self) -> bool:
-        """The provider said [DONE]. Whatever comes after it is ignored."""
+        """The provider said that it is at the end ([DONE], in OpenAI's API). Whatever comes after it is ignored."""
 
     @property
     def fault(self) -> ProviderFault | None:

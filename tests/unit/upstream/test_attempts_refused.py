@@ -23,7 +23,7 @@ from tollway.domain.errors import (
 from tollway.domain.plan import Timeouts
 from tollway.upstream.attempts import (
     FAULT_BODY_BYTES_MAX,
-    FAULT_BODY_SECONDS,
+    FAULT_BODY_S_MAX,
     RETRY_AFTER_S_MAX,
 )
 
@@ -185,4 +185,4 @@ async def test_an_error_body_that_does_not_come_leaves_the_status_to_speak(how: 
     started = now()
     await getattr(bench, how)()
     assert bench.trail.attempts[0].outcome == "overloaded"
-    assert now() - started == pytest.approx(FAULT_BODY_SECONDS if rest is SILENCE else 0)
+    assert now() - started == pytest.approx(FAULT_BODY_S_MAX if rest is SILENCE else 0)
