@@ -1,1 +1,1 @@
-"""6 · paid: the books. What may be booked is decided in book.py alone; the stores keep, load and commit."""
+"""Paid: the books. What may be booked is decided in book.py alone; the stores keep, load and commit."""
