@@ -16,6 +16,7 @@ from tollway.domain.record import Ended
 from tollway.domain.waiting import Interrupted, Reason, Watch
 from tollway.egress.reply import Reply, error_object
 from tollway.wire import json
+from tollway.wire.sse import encode_event
 
 DONE = b"data: [DONE]\n\n"
 USAGE_GRACE_S = 2.0  # how long a finished stream may take to say its usage
@@ -172,4 +173,4 @@ def error_frame(error: TollwayError, request_id: str) -> bytes:
         "choices": [{"index": 0, "delta": {"content": ""}, "finish_reason": "error"}],
         "error": error_object(error),
     }
-    return b"data: " + json.encode(chunk) + b"\n\n"
+    return encode_event(json.encode(chunk))
