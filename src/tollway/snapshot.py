@@ -2,7 +2,7 @@
 
 import msgspec
 
-from tollway.intake.parse import Limits
+from tollway.intake.limits import Limits
 from tollway.routing.catalog import Catalog
 from tollway.upstream.attempts import Attempts
 

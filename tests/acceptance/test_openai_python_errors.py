@@ -129,7 +129,7 @@ async def test_another_openai_endpoint_raises_not_found_and_says_what_is_served(
 
 
 FAILED = {
-    "status=500": (502, "provider_error", 2),  # the same provider once more, as STREAMS.md's table has it
+    "status=500": (502, "provider_error", 2),  # the same provider once more: upstream/attempts.py's table
     "status=503": (503, "no_provider_available", 1),
     "status=401": (502, "provider_error", 1),
     "fault=reset": (502, "provider_error", 1),
