@@ -59,7 +59,7 @@ def connect(path: Path) -> sqlite3.Connection:
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    return _prepared(connection, "wait_for_locks", "use_wal", "sync_every_commit")
+    return _prepared(connection, QUERIES["wait_for_locks"], QUERIES["use_wal"], QUERIES["sync_every_commit"])
 
 
 def connect_read_only(path: Path) -> sqlite3.Connection:
@@ -69,7 +69,7 @@ def connect_read_only(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
     )
-    return _prepared(connection, "wait_for_locks")
+    return _prepared(connection, QUERIES["wait_for_locks"])
 
 
 def migrate(connection: sqlite3.Connection, now_ms: int) -> None:
@@ -173,10 +173,10 @@ def account_of(row: tuple[str, int, int, int, int, int, int]) -> Account:
 
 
 def _prepared(connection: sqlite3.Connection, *settings: str) -> sqlite3.Connection:
-    """`connection` with `settings` made (names of queries), or closed when that fails: a file may be no database."""
+    """`connection` with `settings` made (queries), or closed when that fails: a file may be no database."""
     try:
-        for name in settings:
-            connection.execute(QUERIES[name])
+        for setting in settings:
+            connection.execute(setting)
     except BaseException:
         connection.close()
         raise
