@@ -1,24 +1,42 @@
-"""The route table and nothing else. Exact paths are looked up; what carries an id goes through starlette's router."""
+"""The route table and nothing else. Exact paths are looked up; what carries an id goes through starlette's router.
 
-from typing import Any, cast
+What is described at /openapi.json stands in api/openapi.py; a test compares the two.
+"""
+
+from typing import Any, NamedTuple, cast
 
 from starlette.routing import Route, Router
 
+from tollway import __version__
 from tollway.api import generations, health, models, providers, session
 from tollway.api.chat import chat_completions
+from tollway.api.docs_page import PAGE_POLICY, docs_page
+from tollway.api.documents import document
+from tollway.api.openapi import openapi
 from tollway.api.services import App, Endpoint, Receive, Scope, Services, unsupported
 from tollway.egress.reply import Send
+from tollway.wire import json
 
 PREFIXES = ("/api/v1", "/v1")
 
 
-def routes(services: Services) -> App:
-    """The whole HTTP interface, as one ASGI callable."""
+class Table(NamedTuple):
+    """`exact` by path; `patterns` are paths with an id in them."""
+
+    exact: dict[str, App]
+    patterns: tuple[tuple[str, App], ...]
+
+
+def table(services: Services) -> Table:
+    """Every path that is served."""
+    description = openapi(__version__)
     exact: dict[str, App] = {
         "/healthz": Endpoint(services, {"GET": health.healthz}),
         "/readyz": Endpoint(services, {"GET": health.readyz}),
+        "/openapi.json": document(services, "application/json", json.encode(description)),
+        "/docs": document(services, "text/html; charset=utf-8", docs_page(description), PAGE_POLICY),
     }
-    patterns: list[Route] = []
+    patterns: list[tuple[str, App]] = []
     for prefix in PREFIXES:
         exact |= {
             f"{prefix}/chat/completions": chat_completions(services),
@@ -30,11 +48,21 @@ def routes(services: Services) -> App:
             f"{prefix}/session/transactions": Endpoint(services, {"GET": session.transactions}),
         }
         patterns += [
-            Route(f"{prefix}/models/{{id:path}}", Endpoint(services, {"GET": models.model})),
-            Route(f"{prefix}/generations/{{id}}", Endpoint(services, {"GET": generations.generation})),
+            (f"{prefix}/models/{{id:path}}", Endpoint(services, {"GET": models.model})),
+            (f"{prefix}/generations/{{id}}", Endpoint(services, {"GET": generations.generation})),
         ]
+    return Table(exact, tuple(patterns))
+
+
+def routes(services: Services) -> App:
+    """The whole HTTP interface, as one ASGI callable."""
+    exact, patterns = table(services)
     served = tuple(sorted(exact))
-    router = Router(routes=patterns, default=cast(Any, unsupported(services, served)), redirect_slashes=False)
+    router = Router(
+        routes=[Route(path, endpoint) for path, endpoint in patterns],
+        default=cast(Any, unsupported(services, served)),
+        redirect_slashes=False,
+    )
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await exact.get(scope["path"], router)(scope, receive, send)

@@ -1,17 +1,22 @@
 """/healthz: the process runs. /readyz: it takes calls."""
 
+import msgspec
 from starlette.requests import Request
 
 from tollway.api.services import Answered, Services
 
 
+class HealthView(msgspec.Struct):
+    status: str
+
+
 async def healthz(services: Services, request: Request) -> Answered:
-    return Answered(value={"status": "ok"})
+    return Answered(value=HealthView("ok"))
 
 
 async def readyz(services: Services, request: Request) -> Answered:
     why = unready(services)
-    return Answered(value={"status": "ready"}) if why is None else Answered(status=503, value={"status": why})
+    return Answered(value=HealthView("ready")) if why is None else Answered(status=503, value=HealthView(why))
 
 
 def unready(services: Services) -> str | None:

@@ -44,9 +44,14 @@ class ModelView(msgspec.Struct, kw_only=True):
     providers: list[ModelProvider]
 
 
+class ModelList(msgspec.Struct, kw_only=True):
+    object: str = "list"
+    data: list[ModelView]
+
+
 async def models(services: Services, request: Request) -> Answered:
     catalog = services.pipeline.snapshot.catalog
-    return Answered(value={"object": "list", "data": [_view(services, model) for model in catalog.models.values()]})
+    return Answered(value=ModelList(data=[_view(services, model) for model in catalog.models.values()]))
 
 
 async def model(services: Services, request: Request) -> Answered:

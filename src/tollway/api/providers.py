@@ -20,6 +20,11 @@ class ProviderView(msgspec.Struct, kw_only=True):
     tokens_per_s: Spread | None
 
 
+class ProviderList(msgspec.Struct, kw_only=True):
+    object: str = "list"
+    data: list[ProviderView]
+
+
 async def providers(services: Services, request: Request) -> Answered:
     catalog = services.pipeline.snapshot.catalog
     views = []
@@ -37,4 +42,4 @@ async def providers(services: Services, request: Request) -> Answered:
                 tokens_per_s=stats.tokens_per_s,
             )
         )
-    return Answered(value={"object": "list", "data": views})
+    return Answered(value=ProviderList(data=views))

@@ -47,6 +47,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     challenge: bytes  # WWW-Authenticate
     header_bytes_max: int
     started_s: int  # Unix seconds: what `created` says of a model whose age nobody knows
+    cors_origins: tuple[str, ...] = ()  # of pages whose scripts may read answers; "*" is any
 
 
 class Answered(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,8 +111,10 @@ class Endpoint:
             if handler is None:
                 raise method_not_allowed(scope["method"], self._handlers)
             answered = await handler(services, Request(scope, receive))
-            body = b"" if answered.status == 204 else json.encode(answered.value)
-            await reply.json(answered.status, body, answered.headers)
+            if answered.status == 204:
+                await reply.whole(204, [], b"", answered.headers)  # a length is not allowed (RFC 9110, 8.6)
+            else:
+                await reply.json(answered.status, json.encode(answered.value), answered.headers)
 
         await guarded(services, reply, work)
 

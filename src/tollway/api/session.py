@@ -35,6 +35,21 @@ class EntryView(msgspec.Struct, kw_only=True, omit_defaults=True):
     model: str | None = None
 
 
+class StatementPage(msgspec.Struct, kw_only=True):
+    """The newest first; `next_cursor` asks for the page after this one, and is null on the last."""
+
+    object: str = "list"
+    data: list[EntryView]
+    next_cursor: str | None
+
+
+class NonceView(msgspec.Struct, kw_only=True):
+    """A nonce for one sign-in, and the Unix second after which it is refused."""
+
+    nonce: str
+    expires_at: int
+
+
 def entry_view(entry: Entry) -> EntryView:
     return EntryView(
         id=entry.id,
@@ -67,7 +82,7 @@ async def balance(services: Services, request: Request) -> Answered:
 
 async def nonce(services: Services, request: Request) -> Answered:
     value, expires = services.sign_in.issue_nonce()
-    return Answered(value={"nonce": value, "expires_at": expires}, headers=[(b"cache-control", b"no-store")])
+    return Answered(value=NonceView(nonce=value, expires_at=expires), headers=[(b"cache-control", b"no-store")])
 
 
 async def transactions(services: Services, request: Request) -> Answered:
@@ -82,11 +97,7 @@ async def transactions(services: Services, request: Request) -> Answered:
             "This cursor is not one of ours: leave it out for the newest page.", param="cursor"
         ) from None
     return Answered(
-        value={
-            "object": "list",
-            "data": [entry_view(entry) for entry in page.entries],
-            "next_cursor": page.next_cursor,
-        }
+        value=StatementPage(data=[entry_view(entry) for entry in page.entries], next_cursor=page.next_cursor)
     )
 
 

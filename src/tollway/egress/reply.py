@@ -75,13 +75,17 @@ class Reply:
 
     async def json(self, status: int, body: bytes, headers: tuple[Header, ...] | list[Header] = ()) -> None:
         """A whole answer."""
+        length = (b"content-length", str(len(body)).encode())
+        await self.whole(status, [JSON_TYPE, length], body, headers)
+
+    async def whole(
+        self, status: int, about: list[Header], body: bytes, headers: tuple[Header, ...] | list[Header] = ()
+    ) -> None:
+        """A whole answer of any kind; `about` says what the body is, and is empty where there is none (204, 304)."""
         assert not self.started, "an answer is started once"
         self.started = self.ended = True
-        length = (b"content-length", str(len(body)).encode())
         request_id = (b"x-request-id", self._request_id)
-        await self._send(
-            {"type": "http.response.start", "status": status, "headers": [JSON_TYPE, length, request_id, *headers]}
-        )
+        await self._send({"type": "http.response.start", "status": status, "headers": [*about, request_id, *headers]})
         await self._send({"type": "http.response.body", "body": body})
 
     async def error(self, error: TollwayError) -> None:
