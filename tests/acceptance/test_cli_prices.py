@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from helpers.commands import complaint, configure, here, printed, tollway
+from helpers.commands import complaint, configure, here, printed, started, tollway
+from tollway.client.api import RouterClient
 from tollway.metering.price_files import read_book, shipped
 
 pytestmark = pytest.mark.acceptance
@@ -53,6 +54,37 @@ def listed(folder: Path, *arguments: str) -> list[dict[str, Any]]:
     shown = json.loads(printed(prices(folder, "show", "--json", *arguments)))
     assert shown["unit"] == "USD per million tokens"
     return list(shown["data"])
+
+
+# --- a router that is started
+
+
+def from_the_book(folder: Path, upstream: str) -> None:
+    """A configuration without a price, whose provider is the book's openai."""
+    configure(folder)
+    file = folder / "tollway.toml"
+    text = file.read_text().replace('price = { input = "1", output = "10" }', "")
+    text = text.replace('upstream = "sim"', f'upstream = "{upstream}"')
+    file.write_text(text.replace("[[providers.models]]", 'price_book = "openai"\n\n[[providers.models]]'))
+
+
+def test_a_router_prices_a_known_model_by_the_book_and_logs_it(folder: Path) -> None:
+    from_the_book(folder, "gpt-4o")
+    row = shipped().index()["openai", "gpt-4o"]
+    with started("serve", cwd=folder, ready=r"serving at (http://\S+)/api/v1") as serving:
+        serving.said(rf"sim:sim/model is priced by the book \(openai/gpt-4o: {row.source}, {row.date}\)")
+        with RouterClient(serving.url) as client:
+            (model,) = client.get("/models")["data"]
+    assert model["pricing"] == {"input": "0.0000025", "output": "0.00001", "cached_input": "0.00000125"}
+
+
+def test_an_unknown_model_stops_the_start_and_says_what_to_write(folder: Path) -> None:
+    from_the_book(folder, "gpt-4oo")
+    said = complaint(tollway("serve", cwd=folder))
+    assert said.startswith("providers[0].models[0].price: no known price")
+    assert 'it knows "gpt-4o"' in said
+    assert "write price = {" in said
+    assert not (folder / "ledger.db").exists()
 
 
 # --- show

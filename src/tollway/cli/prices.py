@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from msgspec.structs import asdict, replace
+from msgspec.structs import asdict
 
 from tollway.cli.common import CommandFailed, ConfigOption, JsonFlag, command, out, print_json, print_table
 from tollway.cli.price_source import GENAI, genai_rows
@@ -27,6 +27,7 @@ from tollway.metering.price_book import (
     IncompletePrice,
     PriceBook,
     PriceRow,
+    Source,
     laid_over,
     over,
 )
@@ -108,8 +109,10 @@ def update(to: TargetOption = None, config: ConfigOption = None) -> None:
     if not taken:
         say(f"Nothing to take over: the price book says what {GENAI} {version} says.")
         return
-    read = replace(book.sources[GENAI], version=version, date=_today().isoformat())
-    write_book(target, PriceBook.of({**own.index(), **taken}.values(), replace(own, sources={GENAI: read})))
+    reading = Source(version=version, date=_today().isoformat())
+    write_book(
+        target, PriceBook.of({**own.index(), **taken}.values(), PriceBook(sources={GENAI: reading}, hosts=own.hosts))
+    )
     say(f"{len(taken)} prices of {GENAI} {version} written to {target}.{_advice(target, configured)}")
 
 
@@ -159,11 +162,12 @@ def _asked(book: PriceBook, model: str | None, provider: str | None) -> list[Pri
 
 def _newer(book: PriceBook) -> tuple[str, tuple[Change, ...]]:
     """The installed version, and what it changes. Raises CommandFailed when it isn't installed."""
+    reading = shipped().sources[GENAI]
     try:
-        version, rows = genai_rows(book.sources[GENAI].provides, _today())
+        version, rows = genai_rows(reading.provides, _today())
     except ImportError:
         raise CommandFailed(f"{GENAI} is not installed: pip install 'tollway[prices]'") from None
-    left_out = frozenset(book.sources[GENAI].left_out)
+    left_out = frozenset(reading.left_out)
     read = (row for row in rows if f"{row.provider}/{row.model}" not in left_out)
     return version, changes(book, read, GENAI)
 
