@@ -1,18 +1,20 @@
 """The composition root: a configuration in, a running router out. The only file that constructs adapters.
 
-Joins the configuration into the catalog and swaps the snapshot on reload. Nothing here is module state: a process may
-build as many routers as it likes, and tests do.
+Joins the configuration and the price book into one snapshot. Nothing here is module state: a process may build as many
+routers as it likes, and tests do.
 """
 
 import logging
 import random
+from pathlib import Path
+from typing import assert_never
 
 from tollway.api.health import unready
 from tollway.api.services import App as Asgi
 from tollway.api.services import Services
 from tollway.auth.policy import SignInSettings
 from tollway.auth.signin import SignIn
-from tollway.config.schema import Config, Provider
+from tollway.config.schema import Config, DialectName, Provider
 from tollway.domain.clock import Clock, SystemClock
 from tollway.domain.observer import Observer
 from tollway.domain.plan import Candidate
@@ -35,6 +37,7 @@ from tollway.routing.health import Health
 from tollway.snapshot import Snapshot, Welcome
 from tollway.upstream.aiohttp_transport import AiohttpTransport
 from tollway.upstream.attempts import Attempts
+from tollway.upstream.dialect import Dialect
 from tollway.upstream.dialects.openai_openai import OpenAIOpenAI
 from tollway.upstream.endpoint import Endpoint
 from tollway.upstream.pseudonym import pseudonyms
@@ -127,14 +130,24 @@ async def build(config: Config, *, clock: Clock | None = None, observer: Observe
         challenge=f'Sign-In-With-X domain="{config.auth.domains[0]}"'.encode(),
         header_bytes_max=config.server.max_header,
         started_s=clock.now_ms() // 1000,
+        cors_origins=config.server.cors_origins,
     )
     return Router(services, metrics, transport, bookings, control)
 
 
 async def _open_ledger(config: Config, clock: Clock, observer: Observer) -> tuple[Ledger, ControlServer | None]:
-    path = config.ledger.url.path
-    if path is None:
-        return MemoryLedger(clock), None
+    url = config.ledger.url
+    match url.store:
+        case "memory":
+            return MemoryLedger(clock), None
+        case "sqlite":
+            assert url.path is not None, "SQLite's books are in a file"
+            return await _open_sqlite(url.path, clock, observer)
+        case _:
+            assert_never(url.store)
+
+
+async def _open_sqlite(path: Path, clock: Clock, observer: Observer) -> tuple[Ledger, ControlServer]:
     ledger = await SqliteLedger.open(path, clock, observer)
     control = ControlServer(ledger, path)
     try:
@@ -150,7 +163,7 @@ def _snapshot(config: Config, prices: PriceList, transport: Transport, clock: Cl
     attempts = Attempts(
         transport,
         {provider.id: _endpoint(provider) for provider in config.providers},
-        {"openai": OpenAIOpenAI(clock)},
+        {provider.id: _dialect(provider.dialect, clock) for provider in config.providers},
         answer_bytes_max=config.server.max_answer,
         clock=clock,
         observer=observer,
@@ -194,12 +207,19 @@ def catalog(config: Config, prices: PriceList) -> Catalog:
     return Catalog(candidates, aliases, [ProviderInfo(provider.id, provider.id) for provider in config.providers])
 
 
+def _dialect(name: DialectName, clock: Clock) -> Dialect:
+    match name:
+        case "openai":
+            return OpenAIOpenAI(clock)
+        case _:
+            assert_never(name)
+
+
 def _endpoint(provider: Provider) -> Endpoint:
     return Endpoint(
         id=provider.id,
         base_url=provider.base_url,
         api_key=provider.api_key.reveal() if provider.api_key is not None else None,
         headers=tuple(provider.headers.items()),
-        dialect=provider.dialect,
         user=provider.user,
     )

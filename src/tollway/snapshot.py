@@ -1,4 +1,4 @@
-"""What a running router serves, as one immutable value: swapped whole on reload, kept by a call until its end."""
+"""What a running router serves, as one immutable value: replaced whole if at all, kept by a call until its end."""
 
 import msgspec
 

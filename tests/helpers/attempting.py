@@ -74,7 +74,7 @@ class Bench:
         self.attempts = Attempts(
             self.transport,
             {name: Endpoint(id=name, base_url=f"https://{name}.test/v1", api_key="sk-secret-1") for name in steps},
-            {"openai": OpenAIOpenAI(LoopClock())},
+            dict.fromkeys(steps, OpenAIOpenAI(LoopClock())),
             answer_bytes_max=answer_bytes_max,
             clock=LoopClock(),
             observer=self.observer,

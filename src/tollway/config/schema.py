@@ -4,12 +4,12 @@ A field is annotated with the type of the finished value and with the reader tha
 not know where that came from.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import msgspec
 
 from tollway.config import names
-from tollway.config.places import Address, LedgerUrl, address, address_or_none, domain, ledger_url, url_text
+from tollway.config.places import Address, LedgerUrl, address, address_or_none, domain, ledger_url, origin, url_text
 from tollway.config.prices import BUY, SELL
 from tollway.config.read import Items, Made, Named, Never, OneOf, Spot, Switch, Table, Text, Whole
 from tollway.config.secret import Secret
@@ -21,6 +21,8 @@ from tollway.wire.json import DEPTH_MAX
 TOKENS_MAX = 1_000_000_000  # far above any context window; keeps every bound within 64 bits
 CALLS_MAX = 100_000  # one process can't have more sockets
 MESSAGES_MAX = 1_000_000
+
+DialectName = Literal["openai"]  # the API that a provider speaks; app.py says what translates to each
 
 _NO_UNIT = "; a bare number has no unit"
 _DURATION = Text(duration, "5s", why=_NO_UNIT)
@@ -49,6 +51,10 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     slow_reader: Annotated[float, _WAIT] = 60.0
     slow_sender: Annotated[float, _WAIT] = 30.0
     drain: Annotated[float, _DURATION] = 30.0
+    cors_origins: Annotated[
+        tuple[str, ...],
+        Items(Text(origin, "https://app.example.com"), expected='write an array of origins, or ["*"] for any page'),
+    ] = ()
 
 
 class Auth(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,7 +150,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = None
     headers: Annotated[dict[str, str], Named(names.header_name, Text(names.header_value, "a value", secret=True))] = {}
-    dialect: Annotated[Literal["openai"], OneOf("openai")] = "openai"
+    dialect: Annotated[DialectName, OneOf(*get_args(DialectName))] = "openai"
     user: Annotated[Literal["hash", "forward", "omit"], OneOf("hash", "forward", "omit")] = "hash"
     price_book: Annotated[str | None, Text(names.provider_id, "openai")] = None  # which provider of the book it is
     timeouts: Annotated[Timeouts, TIMEOUTS] = _DEFAULT

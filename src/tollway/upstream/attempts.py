@@ -47,6 +47,7 @@ NEXT: dict[Outcome, Next] = {
     "server_error": "same_once",
     "refused_by_provider": "next",
     "rejected": "give_up",
+    "too_large": "give_up",  # the next provider would write as much, at the operator's cost
     "malformed": "next",
     "error_event": "next",
     "cut": "next",
@@ -118,7 +119,7 @@ class OpenStream:
 
 
 class Attempts:
-    """Carries out plans. One instance a configuration snapshot."""
+    """Carries out plans. One instance a configuration snapshot; endpoints and dialects are by provider."""
 
     def __init__(
         self,
@@ -309,7 +310,7 @@ class Attempts:
         while data := await watch.wait(response.read()):
             size += len(data)
             if size > self._answer_bytes_max:
-                raise ProviderFault("malformed", f"answer over {self._answer_bytes_max} bytes (server.max_answer)")
+                raise ProviderFault("too_large", f"over {self._answer_bytes_max} bytes (server.max_answer)")
             parts.append(data)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
@@ -328,7 +329,7 @@ class Attempts:
         return round((self._clock.monotonic() - started) * 1000, 1)
 
     def _dialect(self, candidate: Candidate) -> Dialect:
-        return self._dialects[self._endpoints[candidate.provider].dialect]
+        return self._dialects[candidate.provider]
 
     async def _pause(self, watch: Watch, seconds: float) -> None:
         await watch.wait(asyncio.sleep(seconds))
@@ -360,6 +361,11 @@ def _final_error(faults: list[ProviderFault], attempts: tuple[AttemptRecord, ...
         kind = kinds.get(rejected.code, RequestTooLarge if rejected.status == 413 else RequestError)
         reason = rejected.reason or "it gave no reason"
         return kind(f"The provider refused this request: {reason}", attempts=attempts)
+    if last is not None and last.outcome == "too_large":
+        return RequestError(
+            "The answer is larger than this router relays in one piece: ask for fewer tokens or choices, or stream it.",
+            attempts=attempts,
+        )
     tried = ", ".join(f"{attempt.provider} ({attempt.outcome})" for attempt in attempts) or "none"
     if last is None or all(fault.outcome in ("rate_limited", "overloaded") for fault in faults):
         waits = [fault.retry_after_ms for fault in faults if fault.retry_after_ms is not None]

@@ -25,7 +25,6 @@ class Endpoint:
     base_url: str
     api_key: str | None = field(default=None, repr=False)
     headers: Headers = field(default=(), repr=False)  # Azure's key is one
-    dialect: str = "openai"
     user: UserField = "hash"
 
     def __post_init__(self) -> None:
