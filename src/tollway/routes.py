@@ -10,6 +10,7 @@ from starlette.routing import Route, Router
 from tollway import __version__
 from tollway.api import generations, health, models, providers, session
 from tollway.api.chat import chat_completions
+from tollway.api.cors import cors
 from tollway.api.docs_page import PAGE_POLICY, docs_page
 from tollway.api.documents import document
 from tollway.api.openapi import openapi
@@ -67,4 +68,4 @@ def routes(services: Services) -> App:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await exact.get(scope["path"], router)(scope, receive, send)
 
-    return app
+    return cors(services, app) if services.cors_origins else app

@@ -9,6 +9,7 @@ import msgspec
 
 _AUTHORITY = re.compile(r"(?:\[([0-9A-Fa-f:.]{2,45})\]|([A-Za-z0-9._-]{1,253}))(?::([0-9]{1,5}))?\Z")
 _URL = re.compile(r"(https?)://([^/?#]*)(/[^?#]*)?([?#].*)?\Z", re.IGNORECASE)
+_APP_ORIGIN = re.compile(r"(?!https?:)[a-z][a-z0-9+.-]*://[a-z0-9.-]{1,253}\Z")  # of extensions and packaged apps
 _VISIBLE = re.compile(r"[!-~]+\Z")
 _NUMERIC = re.compile(r"[0-9.]+\Z")
 
@@ -92,6 +93,16 @@ def url(text: str) -> Url:
 def url_text(text: str) -> str:
     """A URL in its normal form."""
     return str(url(text))
+
+
+def origin(text: str) -> str:
+    """Where a page comes from, as browsers write it in `Origin` (RFC 6454): scheme://host[:port], or "*" for any."""
+    if text == "*" or _APP_ORIGIN.match(text):
+        return text
+    found = url(text)
+    if found.path or text.endswith("/"):
+        raise ValueError('an origin has no path: write "https://app.example.com"')
+    return str(found)
 
 
 def domain(text: str) -> str:

@@ -14,6 +14,7 @@ from tollway.config.places import (
     is_loopback,
     ledger_url,
     local_url,
+    origin,
     url,
     url_text,
 )
@@ -159,7 +160,40 @@ def test_a_ledgers_file_takes_no_options(text: str) -> None:
         ledger_url(text)
 
 
-@pytest.mark.parametrize("parse", [address, address_or_none, url_text, domain, ledger_url])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("*", "*"),
+        ("https://App.Example.com", "https://app.example.com"),
+        ("https://app.example.com:443", "https://app.example.com"),
+        ("http://localhost:5173", "http://localhost:5173"),
+        ("chrome-extension://abcdefghijklmnop", "chrome-extension://abcdefghijklmnop"),
+        ("tauri://localhost", "tauri://localhost"),
+    ],
+)
+def test_an_origin_is_written_as_browsers_send_it(text: str, expected: str) -> None:
+    assert origin(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("https://app.example.com/", "an origin has no path"),
+        ("https://app.example.com/app", "an origin has no path"),
+        ("app.example.com", "expected a URL"),
+        ("null", "expected a URL"),
+        ("https://*.example.com", "expected a host"),
+        ("https://app.example.com\r\nx: y", "expected a URL"),
+        ("chrome-extension://abc\n", "expected a URL"),
+        ("", "expected a URL"),
+    ],
+)
+def test_what_no_browser_sends_as_an_origin_is_refused(text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        origin(text)
+
+
+@pytest.mark.parametrize("parse", [address, address_or_none, url_text, domain, origin, ledger_url])
 @given(text=st.text() | st.from_regex(r"(https?://)?[\[\]0-9a-f:.]{1,20}(/.*)?"))
 def test_any_text_is_a_place_or_a_value_error(parse: Callable[[str], object], text: str) -> None:
     try:
