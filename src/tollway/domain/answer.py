@@ -20,6 +20,7 @@ Outcome = Literal[
     "server_error",  # other 5xx
     "refused_by_provider",  # 401, 402, 403, 404: the operator's problem
     "rejected",  # 400, 413, 422: about the request, passed on
+    "too_large",  # a batch answer over server.max_answer
     "malformed",  # an answer that is no chat completion
     "error_event",  # an error inside a 200 stream
     "cut",  # the stream ended, or was damaged, before its end

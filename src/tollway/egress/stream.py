@@ -72,7 +72,9 @@ async def relay(
             if withheld.size > WITHHELD_BYTES_MAX:
                 raise ProviderFault("malformed", f"over {WITHHELD_BYTES_MAX} bytes of finish events, or after them")
             if not reading.whole:
-                watch.limit("idle", limits.idle)
+                # Comments and noise are no events: they don't keep a provider from being silent.
+                if events:
+                    watch.limit("idle", limits.idle)
             elif not in_grace:
                 in_grace = True  # it runs from the last finish, whatever else comes
                 watch.limit("usage_grace", USAGE_GRACE_S)
@@ -83,7 +85,8 @@ async def relay(
         # Every choice had finished: what broke is the transport of an answer that is whole.
     except Interrupted as interrupted:
         return _interrupted(interrupted.reason, withheld.events)
-    if source.done or reading.whole:
+    # [DONE] without any finish reason is a provider that gives none; with some of them it is one that lost the rest.
+    if reading.whole or (source.done and not reading.finished):
         return Relayed("complete", withheld.events)
     cut = ProviderFault("cut", "the stream ended before the answer did")
     return Relayed("provider_failed", withheld.events, fault=cut)

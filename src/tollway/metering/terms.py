@@ -31,13 +31,17 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def terms(call: Call, plan: Plan) -> Terms:
-    """Raises RequestError when nothing in the plan fits into the caller's max_cost."""
+    """What each candidate may cost at most, and where the caller's output limit is lowered: to what the model can put
+    out, and to what max_cost carries. Raises RequestError when nothing in the plan fits into max_cost."""
     bounds: dict[str, int] = {}
     caps: dict[str, int] = {}
     too_dear: list[str] = []
     fitting: list[Candidate] = []
     for candidate in plan.candidates:
         bound = hold_bound(call, candidate)
+        if call.max_tokens is not None and call.max_tokens > candidate.max_output_tokens:
+            # The hold covers what the model can put out: more must not be asked for, or it could not be charged.
+            caps[candidate.key] = candidate.max_output_tokens
         if call.max_cost is not None and bound > call.max_cost:
             cap = affordable_max_tokens(call, candidate, call.max_cost)
             if cap < 1:

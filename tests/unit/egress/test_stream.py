@@ -138,10 +138,15 @@ async def test_usage_before_the_finish_is_no_end() -> None:
 
 
 @virtual_time
-async def test_done_ends_it_whatever_has_finished() -> None:
+async def test_done_ends_it_with_or_without_a_finish_reason() -> None:
     for reads in ([A, STOP, DONE], [A, DONE], [DONE]):
         stage = Stage(*reads)
         assert told(await stage.relay()) == ("complete", None, None)
+
+
+@virtual_time
+async def test_done_when_only_some_choices_have_finished_is_a_cut() -> None:
+    assert told(await Stage(A, STOP, DONE, n=2).relay()) == ("provider_failed", None, "cut")
 
 
 @virtual_time
@@ -190,6 +195,12 @@ async def test_silence_in_the_middle_is_the_providers_failure() -> None:
     started = now()
     assert told(await stage.relay()) == ("provider_failed", None, "idle_timeout")
     assert now() - started == pytest.approx(IDLE_S)
+
+
+@virtual_time
+async def test_comments_and_noise_do_not_keep_a_provider_from_being_silent() -> None:
+    stage = slow(A, *after(IDLE_S - 1, b": still here\n\n", b"data: hm\n\n", STOP + USAGE))
+    assert told(await stage.relay()) == ("provider_failed", None, "idle_timeout")
 
 
 @virtual_time

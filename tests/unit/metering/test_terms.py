@@ -47,6 +47,12 @@ def test_max_cost_lowers_the_output_limit_to_fit() -> None:
     assert (offer.caps, offer.amounts) == ({CHEAP.key: 50}, (PROMPT + 500,))
 
 
+def test_more_output_than_a_model_has_is_lowered_to_what_it_has() -> None:
+    asked = call(max_tokens=CHEAP.max_output_tokens + 1)
+    assert terms(asked, plan(CHEAP)).caps == {CHEAP.key: CHEAP.max_output_tokens}
+    assert terms(call(max_tokens=CHEAP.max_output_tokens), plan(CHEAP)).caps == {}
+
+
 def test_a_candidate_that_fits_no_token_into_max_cost_is_left_out() -> None:
     offer = terms(call(max_tokens=100, max_cost=PROMPT + 300), plan(DEAR, CHEAP))
     assert (offer.too_dear, list(offer.bounds)) == ((DEAR.key,), [CHEAP.key])

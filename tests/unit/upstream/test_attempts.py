@@ -85,7 +85,6 @@ async def test_a_provider_is_asked_in_its_dialect_with_its_key_and_the_cap_of_th
         (ScriptedResponse(b'{"error":{"message":"no"}}'), "error_event"),
         (ScriptedResponse(ANSWER[:-9], fault("cut")), "cut"),
         (ScriptedResponse(b"{}", SILENCE), "batch_timeout"),
-        (ScriptedResponse(b" " * 600, b" " * 600), "malformed"),
     ],
 )
 @virtual_time
@@ -227,3 +226,9 @@ async def test_a_refusal_of_the_router_itself_alarms_the_operator() -> None:
 @virtual_time
 async def test_every_failure_that_an_attempt_may_have_has_its_rule() -> None:
     assert NEXT.keys() == set(Outcome.__args__) - {"ok", "cancelled"}
+
+
+async def test_a_batch_answer_that_is_too_large_is_asked_of_nobody_else() -> None:
+    bench = Bench(a=[ScriptedResponse(b" " * 600, b" " * 600)], b=[answer()])
+    assert "ask for fewer tokens" in (await bench.refused("answer")).message
+    assert bench.outcomes == [("a", "too_large")]
