@@ -21,7 +21,6 @@ def test_a_sum_is_divided_once_and_loses_nothing_on_the_way() -> None:
     counter = Counter("paid_usd_total", "Paid.", ("who",), divisor=10**9)
     for _ in range(10):
         counter.add(("me",), 100_000_000)
-    assert sum([0.1] * 10) != 1
     assert samples(counter.family()) == {("paid_usd_total", "me"): 1}
 
 
