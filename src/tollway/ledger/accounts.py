@@ -1,30 +1,23 @@
-"""How an operator may spell an account, and the stored id it means (SIWX: one account a key, not one a chain). Pure."""
+"""How an operator may spell an account, and the stored id it means. Pure.
 
-import re
+Which accounts are valid is wire/chains.py's to say, for operators as for those who sign in.
+"""
 
-# Base58 of 32 bytes has 32 to 44 characters; the alphabet leaves out 0, O, I and l.
-_SOLANA = re.compile(r"solana:([-_a-zA-Z0-9]{1,32}):([1-9A-HJ-NP-Za-km-z]{32,44})\Z")
-_EVM = re.compile(r"(?:eip155:(?:([0-9]{1,32}):)?)?(0x[0-9a-fA-F]{40})\Z")
+from tollway.wire import chains
+
+SHOWN_CHARS_MAX = 100  # of a text that is no account: the longest one has about 90
 
 
-def stored_account(text: str, *, contract: bool = False) -> str:
-    """The stored id: `solana:<network>:<base58>`, `eip155:<lowercase hex>` for a key, `eip155:<chain>:<lowercase hex>`
-    for a contract. Takes stored ids, CAIP-10 ids and bare EVM addresses; ValueError says what would be right.
+def stored_account(text: str) -> str:
+    """The stored id of an account spelled as CAIP-10, as it is stored, or as a bare EVM address.
 
-    `contract`: the address is a contract wallet's, which is another account on every chain."""
+    ValueError says what would be right. A checksum that doesn't hold is refused: what is credited to a mistyped
+    account is out of everybody's reach."""
     text = text.strip()
-    if match := _SOLANA.match(text):
-        if contract:
-            raise ValueError(f"account: {text!r} is a Solana key; contract accounts are EVM addresses")
-        return f"solana:{match[1]}:{match[2]}"
-    if match := _EVM.match(text):
-        address = match[2].lower()
-        if not contract:
-            return f"eip155:{address}"
-        if match[1] is None:
-            raise ValueError(f"account: {text!r} names no chain; a contract's account is eip155:<chain id>:0x...")
-        return f"eip155:{match[1]}:{address}"
-    raise ValueError(
-        f"account: {text[:100]!r} is not an account; write eip155:<chain id>:0x<40 hex digits>, a bare 0x address, or "
-        "solana:<network>:<base58 address>"
-    )
+    try:
+        return chains.parse_account(text if ":" in text else f"eip155:{text}")
+    except ValueError as error:
+        raise ValueError(
+            f"account: {text[:SHOWN_CHARS_MAX]!r} is none ({error}); write eip155:<chain id>:0x<40 hex digits>, a bare "
+            "0x address, or solana:<network>:<base58 address>"
+        ) from None

@@ -50,16 +50,14 @@ async def operate(database: Path, commands: Sequence[ControlCommand]) -> list[Re
     raise LedgerLocked(f"Another process owns the ledger at {database} but doesn't listen: stop it, then try again.")
 
 
-async def credit(
-    database: Path, account: str, amount_nano: int, ref: str, *, contract: bool = False
-) -> Credited | Refused:
+async def credit(database: Path, account: str, amount_nano: int, ref: str) -> Credited | Refused:
     """Credit `account` (any spelling, see `stored_account`). The same `ref` again credits nothing and answers the same;
     with another amount it is Refused(id_reused).
 
     Raises ValueError for a bad account or ref, and what `operate` raises."""
     if not ref or len(ref) > REF_CHARS_MAX or not ref.isprintable():
         raise ValueError(f"ref: write 1 to {REF_CHARS_MAX} printable characters, such as an invoice number")
-    stored = stored_account(account, contract=contract)
+    stored = stored_account(account)
     command = Credit(id=credit_id(SOURCE, stored, ref), account=stored, amount=amount_nano, source=SOURCE, ref=ref)
     (result,) = await operate(database, [command])
     assert isinstance(result, Credited | Refused), "a credit is granted or refused"
@@ -71,21 +69,19 @@ def credit_id(source: str, account: str, ref: str) -> str:
     return "credit:" + hashlib.sha256(f"{source}\n{account}\n{ref}".encode()).hexdigest()[:40]
 
 
-def balance(database: Path, account: str, *, contract: bool = False) -> Balance | None:
+def balance(database: Path, account: str) -> Balance | None:
     """The account's counters as committed; None for one that the books don't know.
 
     Raises ValueError (account) and LedgerUnusable."""
-    stored = stored_account(account, contract=contract)
+    stored = stored_account(account)
     with _Reading(database) as connection:
         known = read_account(connection, stored)
     return known.balance() if known.no else None
 
 
-def statement(
-    database: Path, account: str, limit: int, cursor: str | None = None, *, contract: bool = False
-) -> Statement:
+def statement(database: Path, account: str, limit: int, cursor: str | None = None) -> Statement:
     """Newest first. Raises ValueError (account, limit, cursor) and LedgerUnusable."""
-    stored = stored_account(account, contract=contract)
+    stored = stored_account(account)
     with _Reading(database) as connection:
         return read_statement(connection, stored, limit, cursor)
 
