@@ -47,7 +47,7 @@ MALFORMED: dict[str, tuple[str | None, str, str]] = {
     "no JSON": (b64(b"hello"), "invalid_sign_in", "is not base64 of JSON."),
     "no UTF-8": (b64(b'{"message": "\xff"}'), "invalid_sign_in", "is not base64 of JSON."),
     "not a number": (b64(b"NaN"), "invalid_sign_in", "is not base64 of JSON."),
-    "nested without end": (b64(b"[" * 5_000), "invalid_sign_in", "JSON is of the wrong shape"),
+    "nested without end": (b64(b"[" * 5_000), "invalid_sign_in", "is not base64 of JSON."),
     "an array": (b64(b"[]"), "invalid_sign_in", "Expected `object`, got `array`"),
     "a string": (b64(b'"0x"'), "invalid_sign_in", "Expected `object`, got `str`"),
     "a message that is a number": (

@@ -186,4 +186,5 @@ async def test_the_routers_own_fields_never_reach_a_provider():
         body = chat(provider={"order": ["sim"]}, models=["sim/model"], max_cost="0.5", top_k=7)
         assert (await router.post(await router.wallet("1.00"), body)).status_code == 200
         sent = json.loads(router.simulator.log[0].body)
+        assert len(sent.pop("user")) == 32  # the router's own, which stands for the account
         assert sent == {"model": "sim?", "messages": body["messages"], "top_k": 7}
