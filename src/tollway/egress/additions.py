@@ -9,6 +9,7 @@ from tollway.domain.answer import AttemptRecord
 from tollway.domain.money import format_usd
 from tollway.domain.usage import Usage
 from tollway.wire import json
+from tollway.wire.sse import encode_event
 
 # What the chunks of one stream have in common (OpenAI's chat.completion.chunk).
 CHUNK_MEMBERS = ("id", "object", "created", "model", "service_tier", "system_fingerprint")
@@ -53,7 +54,7 @@ def usage_chunk(first_event: bytes, usage: msgspec.Raw, tollway: Tollway) -> byt
     fields["choices"] = msgspec.Raw(b"[]")
     fields["usage"] = usage
     fields["tollway"] = _raw(tollway)
-    return b"data: " + json.encode_fields(fields) + b"\n\n"
+    return encode_event(json.encode_fields(fields))
 
 
 def _fields(payload: bytes) -> dict[str, msgspec.Raw]:
