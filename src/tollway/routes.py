@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, cast
 from starlette.routing import Route, Router
 
 from tollway import __version__
-from tollway.api import generations, health, models, providers, session
+from tollway.api import generations, health, models, providers, session, usage
 from tollway.api.chat import chat_completions
 from tollway.api.cors import cors
 from tollway.api.docs_page import PAGE_POLICY, docs_page
@@ -47,6 +47,7 @@ def table(services: Services) -> Table:
             f"{prefix}/session/balance": Endpoint(services, {"GET": session.balance}),
             f"{prefix}/session/nonce": Endpoint(services, {"GET": session.nonce}),
             f"{prefix}/session/transactions": Endpoint(services, {"GET": session.transactions}),
+            f"{prefix}/session/usage": Endpoint(services, {"GET": usage.usage}),
         }
         patterns += [
             (f"{prefix}/models/{{id:path}}", Endpoint(services, {"GET": models.model})),

@@ -128,6 +128,22 @@ def test_balance_and_statement_agree_with_what_a_chat_cost(place: Place) -> None
     assert len(ask(place, "statement", "--limit", "1", wallet=wallet).splitlines()) == 2  # its head and a line
 
 
+def test_usage_is_what_the_chats_came_to(place: Place) -> None:
+    wallet = "third"
+    account = printed(here("wallet", "new", "--out", wallet, cwd=place.folder)).strip()
+    printed(here("ledger", "credit", account, "0.50", "--ref", "third", cwd=place.folder))
+    assert ask(place, "usage", wallet=wallet).startswith("No calls from 20")
+    for _ in range(2):
+        ask(place, "chat", "simulate: tokens=5,prompt_tokens=20", "--model", "model", wallet=wallet)
+    table = ask(place, "usage", "--by", "model", wallet=wallet)
+    assert re.search(r"sim/model +2 +40 +10 +0 +0 +0\.00014\n", table)
+    assert re.search(r"total +2 +40 +10 +0 +0 +0\.00014\n", table)
+    assert re.search(r"\(no user\) +2 +40", ask(place, "usage", "--by", "user", wallet=wallet))
+    found = json.loads(ask(place, "usage", "--from", "2024-01-01", "--to", "2024-01-31", "--json", wallet=wallet))
+    assert (found["by"], found["from"], found["to"], found["data"]) == ("day", "2024-01-01", "2024-01-31", [])
+    assert "2026-01-31" in refused(place, "usage", "--from", "soon", wallet=wallet)
+
+
 def test_a_new_wallet_has_nothing_to_show_and_nothing_to_spend(place: Place) -> None:
     printed(here("wallet", "new", "--out", "poor", cwd=place.folder))
     assert ask(place, "statement", wallet="poor") == "No transactions yet.\n"

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from tollway.api.error_guide import ADVICE
 from tollway.api.openapi_schemas import STRING, Schema, errors, ref, schemas
 from tollway.api.session import PAGE_DEFAULT, PAGE_MAX
+from tollway.api.usage import DAYS_DEFAULT, DAYS_MAX, USAGE_BY
 
 VERSION = "3.1.0"
 PREFIX = "/api/v1"
@@ -96,6 +97,7 @@ _CHAT_ANSWER["content"]["text/event-stream"] = {
     "x-event-schema": ref("ChatCompletionChunk"),
 }
 _LIMIT = {"type": "integer", "minimum": 1, "maximum": PAGE_MAX, "default": PAGE_DEFAULT}
+_DAY = {"type": "string", "format": "date"}
 _MODEL_ID = "An id or alias; an id's slash may stand as it is."
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -157,6 +159,20 @@ OPERATIONS: tuple[Operation, ...] = (
         parameters=(
             _query("limit", "Lines on a page.", _LIMIT),
             _query("cursor", "`next_cursor` of the page before.", STRING),
+        ),
+    ),
+    Operation(
+        "get",
+        f"{PREFIX}/session/usage",
+        "getUsage",
+        "Session",
+        "What the wallet's calls came to",
+        {"200": _json("The sums.", "UsageList")},
+        signed=True,
+        parameters=(
+            _query("by", "What a line is of.", {"type": "string", "enum": list(USAGE_BY), "default": USAGE_BY[0]}),
+            _query("from", f"First day (UTC); {DAYS_DEFAULT} days up to the last if left out.", _DAY),
+            _query("to", f"Last day; today if left out. At most {DAYS_MAX} days in all.", _DAY),
         ),
     ),
     Operation(

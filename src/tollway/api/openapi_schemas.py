@@ -13,6 +13,7 @@ from tollway.api.health import HealthView
 from tollway.api.models import Architecture, ModelList, ModelProvider, ModelView
 from tollway.api.providers import ProviderList, ProviderView
 from tollway.api.session import BalanceView, EntryView, NonceView, StatementPage
+from tollway.api.usage import UsageList, UsageTotal, UsageView
 from tollway.domain.answer import AttemptRecord
 from tollway.domain.errors import TollwayError
 from tollway.domain.plan import Verdict
@@ -44,6 +45,9 @@ ANSWERED: tuple[type[msgspec.Struct], ...] = (
     StatementPage,
     Tollway,
     Usage,
+    UsageList,
+    UsageTotal,
+    UsageView,
     Verdict,
 )
 

@@ -16,6 +16,7 @@ class Tollway(LazyGroup):
         "chat": Lazy("tollway.cli.chat:chat", "Ask a model."),
         "balance": Lazy("tollway.cli.balance:balance", "Show what this wallet can spend, and what is held."),
         "statement": Lazy("tollway.cli.statement:statement", "Show what came in, what was held and what was charged."),
+        "usage": Lazy("tollway.cli.usage:usage", "Show what calls came to, by day, model, provider or user."),
         "models": Lazy("tollway.cli.models:models", "List models with their prices."),
         "prices": Lazy("tollway.cli.prices:app", "Prices: show, diff, update, set."),
         "wallet": Lazy("tollway.cli.wallet:app", "Make and show wallets."),

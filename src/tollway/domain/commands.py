@@ -174,6 +174,27 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cursor: str = ""
 
 
+UsageBy = Literal["day", "model", "provider", "user"]
+
+
+class UsageLine(msgspec.Struct, frozen=True, kw_only=True):
+    """What posted calls came to: tokens, and nano-USD that the wallet was charged."""
+
+    key: str | None  # a day as YYYY-MM-DD (UTC), a model, a provider, a `user`; None: calls that named no user
+    calls: int
+    prompt: int
+    completion: int
+    cached: int
+    reasoning: int
+    charged: int
+
+
+class UsageReport(msgspec.Struct, frozen=True, kw_only=True):
+    lines: tuple[UsageLine, ...]
+    total: UsageLine  # of all calls, those of lines that were left out too
+    more: bool = False  # there are lines beyond the dearest ones
+
+
 class Statement(msgspec.Struct, frozen=True, kw_only=True):
     entries: tuple[Entry, ...]
     next_cursor: str | None = None

@@ -1,11 +1,12 @@
 """The seams: protocols with one method that matters, each with a conformance suite in tests/contract/."""
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Protocol
 
 import msgspec
 
-from tollway.domain.commands import Balance, Command, Result, Statement
+from tollway.domain.commands import Balance, Command, Result, Statement, UsageBy, UsageReport
 from tollway.domain.record import CallRecord
 
 
@@ -64,6 +65,10 @@ class Ledger(Protocol):
 
     async def call(self, account: str, id: str) -> CallRecord | None:
         """A call of this account by its id, or by the provider's response id (the newest, if one repeats)."""
+
+    async def usage(self, account: str, *, by: UsageBy, first: date, last: date) -> UsageReport:
+        """What posted calls came to, from `first` to `last` (UTC, both included). ValueError for a period of too many
+        days, or with too many users to tell apart."""
 
     def revoked(self, message_hash: str) -> bool: ...
 

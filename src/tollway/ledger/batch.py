@@ -8,13 +8,15 @@ from typing import Any
 
 from tollway.domain.answer import RESPONSE_ID_CHARS_MAX
 from tollway.domain.commands import BurnNonce, Command, Revoke
-from tollway.domain.record import Delivery
+from tollway.domain.record import CallRecord, Delivery
 from tollway.ledger.book import KINDS, Decision, DeliveryNote
 from tollway.ledger.books import Books
-from tollway.ledger.transfer import Account, Transfer
+from tollway.ledger.transfer import Account, Transfer, provider_of
+from tollway.ledger.usage import DAY_MS, Sums, add_call
 from tollway.wire import json
 
 Row = tuple[Any, ...]
+TOKENS_MAX = 10**15  # that a batch adds to a sum: far more than there can be, and thousands of them fit 64 bits
 _TRANSFER_QUERIES = frozenset(f"insert_{kind}" for kind in KINDS)
 
 
@@ -31,6 +33,8 @@ class Batch:
         "rows",
         "state",
         "touched",
+        "usage",
+        "usage_by_user",
         "waiters",
     )
 
@@ -44,6 +48,8 @@ class Batch:
         self.forget_nonces_ms: int | None = None  # nonces that expired up to then may go
         self.forget_revocations_ms = 0
         self.deliveries: dict[str, Delivery] = {}  # by call id: on their way to disk
+        self.usage: dict[tuple[int, int, str, str], Sums] = {}  # of posts by day, account, model, provider
+        self.usage_by_user: dict[tuple[int, int, str], Sums] = {}  # by day, account, user
         self.waiters: list[asyncio.Future[None]] = []
 
     def add(self, decision: Decision, record: bytes | None, epoch: int) -> None:
@@ -59,6 +65,8 @@ class Batch:
             if record is not None and decision.record is not None:
                 response_id = (decision.record.response_id or "")[:RESPONSE_ID_CHARS_MAX] or None
                 self._append("insert_call", (transfer.seq, response_id, record))
+                if transfer.kind == "post":
+                    self._count(decision.legs[0][0].no, transfer, decision.record)
         elif isinstance(note := decision.note, BurnNonce):
             self._append("insert_nonce", (note.account, note.nonce, note.expires_ms))
         elif isinstance(note, Revoke):
@@ -94,6 +102,10 @@ class Batch:
                     account.no,
                 )
             )
+        for (day, account_no, model, provider), sums in self.usage.items():
+            self._append("insert_usage", (day, account_no, model, provider_of(provider), *_storable(sums)))
+        for by_user, sums in self.usage_by_user.items():
+            self._append("insert_usage_by_user", (*by_user, *_storable(sums)))
         assert pending_sum == 0 == posted_sum, "a batch must leave the sum over all accounts at zero"
         oldest = next(iter(books.pending.values()), None)
         self.state = (
@@ -123,11 +135,24 @@ class Batch:
             if not waiter.done():
                 waiter.set_exception(error)
 
+    def _count(self, account_no: int, post: Transfer, record: CallRecord) -> None:
+        """Add a posted call to what this batch adds to the sums on disk."""
+        day, usage, charged = post.at_ms // DAY_MS, record.usage, post.amount
+        add_call(self.usage, (day, account_no, post.model, post.counterparty), usage, charged)
+        if record.user is not None:
+            add_call(self.usage_by_user, (day, account_no, record.user), usage, charged)
+
     def _append(self, query: str, row: Row) -> None:
         rows = self.rows.get(query)
         if rows is None:
             rows = self.rows[query] = []
         rows.append(row)
+
+
+def _storable(sums: Sums) -> Sums:
+    """Tokens that a column can't hold must not fail others' bookings. Money is within its account's counters."""
+    calls, *tokens, charged = sums
+    return [calls, *(min(max(0, count), TOKENS_MAX) for count in tokens), charged]
 
 
 def subject_of(command: Command) -> object:

@@ -2,17 +2,19 @@
 
 import os
 from collections.abc import Sequence
+from datetime import date
 
 import msgspec
 
 from tollway.domain.clock import Clock
-from tollway.domain.commands import Balance, Command, Result, Statement
+from tollway.domain.commands import Balance, Command, Result, Statement, UsageBy, UsageReport
 from tollway.domain.errors import LedgerUnavailable
 from tollway.domain.record import CallRecord
 from tollway.ledger.book import DeliveryNote, Expire
 from tollway.ledger.books import Books
 from tollway.ledger.statement import check_limit, decode_cursor, statement_of
-from tollway.ledger.transfer import Transfer
+from tollway.ledger.transfer import Transfer, provider_of
+from tollway.ledger.usage import DAY_MS, Sums, add_call, check_period, day_key, day_number, report
 
 
 class MemoryLedger:
@@ -69,6 +71,17 @@ class MemoryLedger:
 
     async def call(self, account: str, id: str) -> CallRecord | None:
         return self._records.get((account, id)) or self._by_response.get((account, id))
+
+    async def usage(self, account: str, *, by: UsageBy, first: date, last: date) -> UsageReport:
+        check_period(first, last)
+        days = range(day_number(first), day_number(last) + 1)
+        groups: dict[str | None, Sums] = {}
+        for post in self._transfers:
+            if post.kind == "post" and post.account == account and (day := post.at_ms // DAY_MS) in days:
+                record = self._records[account, post.id]
+                keys = {"day": day_key(day), "model": post.model, "provider": provider_of(post.counterparty)}
+                add_call(groups, keys.get(by, record.user), record.usage, post.amount)
+        return report(by, groups)
 
     def revoked(self, message_hash: str) -> bool:
         return message_hash in self._books.revocations

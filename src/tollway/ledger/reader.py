@@ -4,19 +4,21 @@ import asyncio
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
 from tollway.domain.answer import RESPONSE_ID_CHARS_MAX
-from tollway.domain.commands import Statement
+from tollway.domain.commands import Statement, UsageBy, UsageReport
 from tollway.domain.record import CallRecord
 from tollway.ledger.batch import read_transfer
 from tollway.ledger.database import connect_read_only, read_account
 from tollway.ledger.queries import QUERIES
 from tollway.ledger.statement import check_limit, decode_cursor, statement_of
 from tollway.ledger.transfer import Account, Transfer
+from tollway.ledger.usage import USERS_READ_MAX, check_period, day_key, day_number, report, unnamed
 from tollway.wire import json
 
 # How far back a provider's response id is looked for: about the account's newest 5,000 calls. An index of these ids
@@ -44,6 +46,9 @@ class Reader:
 
     async def call(self, account: str, id: str) -> CallRecord | None:
         return await self._run(lambda: read_call(self._connection, account, id))
+
+    async def usage(self, account: str, by: UsageBy, first: date, last: date) -> UsageReport:
+        return await self._run(lambda: read_usage(self._connection, account, by, first, last))
 
     def close(self) -> None:
         self._executor.shutdown(wait=True)
@@ -79,3 +84,19 @@ def read_call(connection: sqlite3.Connection, account: str, id: str) -> CallReco
         return None
     record, delivery = json.decode_as(row[0], CallRecord), row[1]
     return record if delivery is None else msgspec.structs.replace(record, delivery=delivery)
+
+
+def read_usage(connection: sqlite3.Connection, account: str, by: UsageBy, first: date, last: date) -> UsageReport:
+    """ValueError for a period of too many days, or with too many users."""
+    check_period(first, last)
+    wanted = (day_number(first), day_number(last), account)
+    if by != "user":
+        rows = connection.execute(QUERIES["usage"], (*wanted, by)).fetchall()
+        return report(by, {day_key(key) if by == "day" else key: sums for key, *sums in rows})
+    # One row is of all calls, the others of those that named a user: one statement, so that they agree.
+    rows = connection.execute(QUERIES["usage_by_user"], (*wanted, USERS_READ_MAX + 1)).fetchall()
+    if sum(row[1] for row in rows if row[0] is not None) > USERS_READ_MAX:
+        raise ValueError(f"period: it has more than {USERS_READ_MAX} pairs of a day and a user")
+    groups = {user: sums for user, _, *sums in rows}
+    rest = unnamed(groups.pop(None), groups)
+    return report(by, groups | {None: rest} if rest[0] else groups)

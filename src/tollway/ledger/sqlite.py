@@ -14,6 +14,7 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Coroutine, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -27,6 +28,8 @@ from tollway.domain.commands import (
     NoteDelivery,
     Result,
     Statement,
+    UsageBy,
+    UsageReport,
 )
 from tollway.domain.errors import LedgerOutcomeUnknown, LedgerUnavailable, LedgerUnusable
 from tollway.domain.observer import Observer
@@ -147,6 +150,9 @@ class SqliteLedger:
             if record is not None and batch is not None and record.id in batch.deliveries:
                 return msgspec.structs.replace(record, delivery=batch.deliveries[record.id])
         return record
+
+    async def usage(self, account: str, *, by: UsageBy, first: date, last: date) -> UsageReport:
+        return await self._read(self._reading().usage(account, by, first, last))
 
     def revoked(self, message_hash: str) -> bool:
         return message_hash in self._books.revocations

@@ -129,5 +129,10 @@ def provider_account(provider: str) -> str:
     return f"provider:{provider}"
 
 
+def provider_of(account: str) -> str:
+    """The provider whose account it is."""
+    return account.removeprefix("provider:")
+
+
 def source_account(source: str) -> str:
     return f"source:{source}"

@@ -49,6 +49,36 @@ CREATE TABLE deliveries (
     delivery TEXT NOT NULL
 );
 
+-- What an account's posted calls came to on a UTC day (counted from 1970-01-01): tokens, and nano-USD charged. The day
+-- comes first, so that what a batch adds to stands together, whichever accounts it is of.
+CREATE TABLE usage (
+    day INTEGER NOT NULL,
+    account INTEGER NOT NULL,  -- accounts.no
+    model TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    calls INTEGER NOT NULL,
+    prompt INTEGER NOT NULL,
+    completion INTEGER NOT NULL,
+    cached INTEGER NOT NULL,
+    reasoning INTEGER NOT NULL,
+    charged INTEGER NOT NULL,
+    PRIMARY KEY (day, account, model, provider)
+) WITHOUT ROWID;
+
+-- The same by the `user` of the call, where it named one. Apart from the other, since there may be any number of them.
+CREATE TABLE usage_by_user (
+    day INTEGER NOT NULL,
+    account INTEGER NOT NULL,  -- accounts.no
+    user TEXT NOT NULL,
+    calls INTEGER NOT NULL,
+    prompt INTEGER NOT NULL,
+    completion INTEGER NOT NULL,
+    cached INTEGER NOT NULL,
+    reasoning INTEGER NOT NULL,
+    charged INTEGER NOT NULL,
+    PRIMARY KEY (day, account, user)
+) WITHOUT ROWID;
+
 CREATE TABLE nonces (
     account TEXT NOT NULL,
     nonce TEXT NOT NULL,

@@ -94,6 +94,28 @@ INSERT INTO calls (seq, response_id, record) VALUES (?, ?, ?)
 -- name: insert_delivery
 INSERT INTO deliveries (seq, delivery) VALUES (?, ?) ON CONFLICT (seq) DO NOTHING
 
+-- name: insert_usage
+INSERT INTO usage (day, account, model, provider, calls, prompt, completion, cached, reasoning, charged)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (day, account, model, provider) DO UPDATE
+SET calls = calls + excluded.calls,
+    prompt = prompt + excluded.prompt,
+    completion = completion + excluded.completion,
+    cached = cached + excluded.cached,
+    reasoning = reasoning + excluded.reasoning,
+    charged = charged + excluded.charged
+
+-- name: insert_usage_by_user
+INSERT INTO usage_by_user (day, account, user, calls, prompt, completion, cached, reasoning, charged)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (day, account, user) DO UPDATE
+SET calls = calls + excluded.calls,
+    prompt = prompt + excluded.prompt,
+    completion = completion + excluded.completion,
+    cached = cached + excluded.cached,
+    reasoning = reasoning + excluded.reasoning,
+    charged = charged + excluded.charged
+
 -- name: insert_nonce
 INSERT INTO nonces (account, nonce, expires_ms) VALUES (?, ?, ?)
 ON CONFLICT (account, nonce) DO UPDATE SET expires_ms = max(expires_ms, excluded.expires_ms)
@@ -202,6 +224,63 @@ CROSS JOIN calls ON calls.seq = walk.seq
 LEFT JOIN deliveries ON deliveries.seq = calls.seq
 WHERE calls.response_id = ?
 LIMIT 1
+
+-- name: usage
+-- Day by day, since a row is found by its day and account together.
+WITH RECURSIVE period (day, last, account) AS (
+    SELECT ?, ?, (SELECT no FROM accounts WHERE id = ?)
+    UNION ALL
+    SELECT day + 1, last, account FROM period WHERE day < last
+)
+SELECT
+    CASE ? WHEN 'day' THEN usage.day WHEN 'model' THEN usage.model ELSE usage.provider END AS key,
+    sum(usage.calls),
+    sum(usage.prompt),
+    sum(usage.completion),
+    sum(usage.cached),
+    sum(usage.reasoning),
+    sum(usage.charged)
+FROM period
+CROSS JOIN usage ON usage.day = period.day AND usage.account = period.account
+GROUP BY key
+
+-- name: usage_by_user
+-- One row of all calls, then one a user, with the number of rows it was summed from; of those as
+-- many are read as the limit says.
+WITH RECURSIVE period (day, last, account) AS (
+    SELECT ?, ?, (SELECT no FROM accounts WHERE id = ?)
+    UNION ALL
+    SELECT day + 1, last, account FROM period WHERE day < last
+),
+named AS (
+    SELECT usage_by_user.*
+    FROM period
+    CROSS JOIN usage_by_user ON usage_by_user.day = period.day AND usage_by_user.account = period.account
+    LIMIT ?
+)
+SELECT
+    NULL AS user,
+    count(*),
+    coalesce(sum(usage.calls), 0),
+    coalesce(sum(usage.prompt), 0),
+    coalesce(sum(usage.completion), 0),
+    coalesce(sum(usage.cached), 0),
+    coalesce(sum(usage.reasoning), 0),
+    coalesce(sum(usage.charged), 0)
+FROM period
+CROSS JOIN usage ON usage.day = period.day AND usage.account = period.account
+UNION ALL
+SELECT
+    named.user,
+    count(*),
+    sum(named.calls),
+    sum(named.prompt),
+    sum(named.completion),
+    sum(named.cached),
+    sum(named.reasoning),
+    sum(named.charged)
+FROM named
+GROUP BY named.user
 
 -- name: fill_probe
 INSERT INTO probes (filling) VALUES (zeroblob(?))
