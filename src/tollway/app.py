@@ -199,6 +199,9 @@ def catalog(config: Config, prices: PriceList) -> Catalog:
             message_tokens=model.message_tokens,
             part_tokens=model.part_tokens,
             timeouts=model.timeouts,
+            data_collection=provider.data_collection,
+            supports=frozenset(model.supports),
+            unsupported=frozenset(model.unsupported),
         )
         for provider in config.providers
         for model in provider.models

@@ -96,7 +96,8 @@ class Pipeline:
                 raise endings.arrival_error(late.reason) from None
             call = parse(body, id=id, limits=snapshot.limits, client_request_id=headers.request_id)
             call = msgspec.structs.replace(call, pseudonym=self._pseudonym(caller.account, call.user))
-            chosen = plan(call, snapshot.catalog, self._health.view(), seed=self._seed())
+            health = self._health
+            chosen = plan(call, snapshot.catalog, health.view(), seed=self._seed(), measured=health.performance)
             booking = self._bookings.open(caller, call, chosen)
             run = Run(call=call, plan=chosen, booking=booking, snapshot=snapshot, watch=watch, reply=reply)
             try:

@@ -175,9 +175,10 @@ FIELDS: dict[str, tuple[dict[str, Any], str, str]] = {
     "a tool that is a string": ({"tools": ["x"]}, "tools[0]", "it must be an array of objects."),
     "provider a string": ({"provider": "sim"}, "provider", "it must be an object of preferences"),
     "an unknown preference": (
-        {"provider": {"sort": "price"}},
-        "provider.sort",
-        "provider.sort is not served here; an object of preferences: order, only, ignore, allow_fallbacks are.",
+        {"provider": {"quantizations": ["fp8"]}},
+        "provider.quantizations",
+        "provider.quantizations is not served here; order, only, ignore, allow_fallbacks, sort, require_parameters, "
+        "data_collection, max_price, preferred_max_latency, preferred_min_throughput are.",
     ),
     "order a string": ({"provider": {"order": "sim"}}, "provider.order", "an array of provider names"),
     "order with a number": ({"provider": {"order": ["sim", 5]}}, "provider.order[1]", "an array of provider names"),

@@ -1,5 +1,6 @@
 """Who is asked, and who first: the caller's preferences, and how providers have been doing."""
 
+import json
 from typing import Any
 
 import httpx2
@@ -66,6 +67,54 @@ async def test_a_name_that_is_no_provider_is_told_and_holds_nothing():
         assert (answer.status_code, answer.json()["error"]["code"]) == (404, "provider_not_found")
         assert (await router.balance(wallet)).debits_pending == 0
         assert asked(router) == []
+
+
+# --- sorts, caps, what a provider can take
+
+
+async def test_sorted_by_throughput_or_latency_the_fastest_stream_is_asked_first():
+    scenarios = {"slow": "tokens=9&first=60ms&gap=20ms", "quick": "tokens=9"}
+    async with running(scenarios) as router:
+        wallet = await router.wallet("5.00")
+        for name in scenarios:
+            body = chat(stream=True, max_tokens=10, provider={"only": [name]})
+            assert "[DONE]" in (await router.post(wallet, body)).text
+        for wish in ({"sort": "latency"}, {"sort": "throughput"}, {"preferred_max_latency": 0.05}):
+            assert (await served(router, **wish)).headers["x-tollway-provider"] == "quick"
+        answer = await router.post(wallet, chat(model="sim/model:nitro", max_tokens=10))
+        assert answer.headers["x-tollway-provider"] == "quick"
+        found = await router.get(f"/generations/{answer.headers['x-request-id']}", wallet)
+        verdicts = {verdict["candidate"]: verdict for verdict in found["route"]["verdicts"]}
+        medians = [verdicts[f"{name}:sim/model"]["performance"]["tokens_per_s"]["p50"] for name in ("quick", "slow")]
+        assert medians[0] > medians[1]
+        assert found["route"]["asked"]["text_bytes"] > 0
+
+
+async def test_a_price_cap_leaves_out_the_dear_and_says_what_would_fit():
+    async with running({"cheap": FINE, "dear": FINE}, price=CHEAP_FIRST) as router:
+        assert (await served(router, max_price={"prompt": 1}, ignore=["cheap"])).status_code == 503
+        error = (await served(router, max_price={"prompt": 0.005})).json()["error"]
+        assert error["code"] == "no_provider_available"
+        assert [entry["reason"] for entry in error["candidates"]] == ["over_max_price", "over_max_price"]
+        assert error["would_fit"]["lowest_price"] == {
+            "candidate": "cheap:sim/model",
+            "prompt": "0.01",
+            "completion": "0.01",
+        }
+        assert asked(router) == []
+
+
+async def test_what_a_provider_can_not_take_is_dropped_or_refused():
+    async with running({"sim": FINE}, model_extra='unsupported = ["logprobs"]') as router:
+        wallet = await router.wallet("5.00")
+        body = chat(max_tokens=10, logprobs=True, top_logprobs=2, seed=1)
+        assert (await router.post(wallet, body)).status_code == 200
+        sent = json.loads(router.simulator.log[0].body)
+        assert (sent.get("seed"), sent.get("logprobs"), sent.get("top_logprobs")) == (1, None, None)
+        refused = await router.post(wallet, body | {"provider": {"require_parameters": True}})
+        assert refused.status_code == 503
+        (told,) = refused.json()["error"]["candidates"]
+        assert (told["reason"], told["note"]) == ("lacks_parameters", "logprobs, seed, top_logprobs")
 
 
 # --- health

@@ -18,7 +18,8 @@ ADVICE: dict[str, Advice] = {
     ),
     "unpriced_feature": Advice(
         "the call asks for something that costs beyond tokens, and no provider that may serve it has a rate for it",
-        "leave the feature out, or choose another model; `candidates` lists what was left out and why",
+        "leave the feature out, or choose another model; `candidates` lists what was left out and why, "
+        "`would_fit` what would serve",
     ),
     "context_length_exceeded": Advice(
         "the prompt is too long for every model that the call names",
@@ -83,11 +84,11 @@ ADVICE: dict[str, Advice] = {
     ),
     "model_not_found": Advice(
         "no model has that id or alias, or the pinned provider does not serve it",
-        "take an id from GET /models",
+        "take one of `did_you_mean`, or an id from GET /models",
     ),
     "provider_not_found": Advice(
         "a preference names a provider that does not exist",
-        "take an id from GET /providers",
+        "take one of `did_you_mean`, or an id from GET /providers",
     ),
     "not_found": Advice(
         "this wallet has no finished call of that id",
@@ -131,7 +132,7 @@ ADVICE: dict[str, Advice] = {
     ),
     "no_provider_available": Advice(
         "no provider may serve the call as it is asked for, or all are at their limit",
-        "loosen `provider`, or wait as `retry-after` says",
+        "loosen `provider` as `would_fit` says, or wait as `retry-after` says",
     ),
     "ledger_unavailable": Advice(
         "the books can't be written; nothing was charged",

@@ -5,6 +5,7 @@ from starlette.requests import Request
 
 from tollway.api.services import Answered, Services, identify
 from tollway.domain.answer import AttemptRecord
+from tollway.domain.asked import Asked
 from tollway.domain.errors import NotFound
 from tollway.domain.money import format_usd
 from tollway.domain.plan import Verdict
@@ -15,10 +16,12 @@ ID_LENGTH_MAX = 200
 
 
 class Route(msgspec.Struct, kw_only=True):
-    """Why this provider: the plan's seed and what was said of every candidate."""
+    """Why this provider: the plan's seed, what was said of every candidate, and what was asked: enough for
+    `tollway route --replay` to make the decision again."""
 
     seed: int
     verdicts: tuple[Verdict, ...]
+    asked: Asked | None
 
 
 class GenerationView(msgspec.Struct, kw_only=True):
@@ -68,7 +71,7 @@ def generation_view(record: CallRecord) -> GenerationView:
         held_usd=format_usd(record.held),
         flags=record.flags,
         attempts=record.attempts,
-        route=Route(seed=record.seed, verdicts=record.verdicts),
+        route=Route(seed=record.seed, verdicts=record.verdicts, asked=record.asked),
         user=record.user,
         client_request_id=record.client_request_id,
     )

@@ -15,6 +15,7 @@ from tollway.api.providers import ProviderList, ProviderView
 from tollway.api.session import BalanceView, EntryView, NonceView, StatementPage
 from tollway.api.usage import UsageList, UsageTotal, UsageView
 from tollway.domain.answer import AttemptRecord
+from tollway.domain.call import MaxPrice
 from tollway.domain.errors import TollwayError
 from tollway.domain.plan import Verdict
 from tollway.domain.usage import Usage
@@ -138,14 +139,29 @@ def _chat_request() -> dict[str, Schema]:
         "required": ["model", "messages"],
         "examples": [{"model": "openai/gpt-4o", "messages": [{"role": "user", "content": "Say hello."}]}],
     }
+    level = {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, ref("Percentiles")]}
+    usd = {"anyOf": [{"type": "number", "minimum": 0}, STRING, NULL]}
+    special = {"max_price": ref("MaxPrice"), "preferred_max_latency": level, "preferred_min_throughput": level}
     preferences = {
         "type": "object",
         "description": "Which providers may serve the call. Never forwarded.",
-        "properties": {name: _field(field) for name, field in PREFERENCES.items()},
+        "properties": {name: _field(field, special.get(name)) for name, field in PREFERENCES.items()},
+        "additionalProperties": False,
+    }
+    max_price = {
+        "type": "object",
+        "description": "The most that the wallet may pay, in USD: for a million tokens, for the call, for an image.",
+        "properties": dict.fromkeys(MaxPrice.__struct_fields__, usd),
         "additionalProperties": False,
     }
     part = {"type": "object", "properties": {"type": STRING}, "required": ["type"]}
-    return {"ChatRequest": request, "Message": message, "ContentPart": part, "Preferences": preferences}
+    return {
+        "ChatRequest": request,
+        "Message": message,
+        "ContentPart": part,
+        "Preferences": preferences,
+        "MaxPrice": max_price,
+    }
 
 
 def _field(field: Field, narrower: Schema | None = None) -> Schema:
@@ -155,7 +171,7 @@ def _field(field: Field, narrower: Schema | None = None) -> Schema:
         (schema,) = components.values()
     schema = _portable(schema)
     described = {"description": f"{field.expected[:1].upper()}{field.expected[1:]}."}
-    if narrower is not None and "$ref" in narrower:
+    if narrower is not None and ("$ref" in narrower or "anyOf" in narrower):
         schema = narrower
     elif narrower is not None:
         array = next((one for one in schema.get("anyOf", ()) if one.get("type") == "array"), schema)

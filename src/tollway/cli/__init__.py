@@ -19,6 +19,7 @@ class Tollway(LazyGroup):
         "usage": Lazy("tollway.cli.usage:usage", "Show what calls came to, by day, model, provider or user."),
         "models": Lazy("tollway.cli.models:models", "List models with their prices."),
         "prices": Lazy("tollway.cli.prices:app", "Prices: show, diff, update, set."),
+        "route": Lazy("tollway.cli.route:route", "Show who would serve a request, and why."),
         "wallet": Lazy("tollway.cli.wallet:app", "Make and show wallets."),
         "ledger": Lazy("tollway.cli.ledger:app", "Money: credit, statement, audit."),
         "simulate": Lazy("tollway.cli.simulate:simulate", "Run a provider that behaves, and misbehaves, on request."),

@@ -93,6 +93,9 @@ def _check_provider(provider: Provider, at: Spot, names: _Names) -> None:
             (spot / "id").wrong(model.id, "is served twice by this provider: keep one")
         if model.max_output_tokens > model.context_length:
             (spot / "max_output_tokens").wrong(model.max_output_tokens, "is over context_length, which includes it")
+        for place, word in valid(model.unsupported):
+            if word in model.supports:
+                (spot / "unsupported" / place).wrong(word, "stands in supports too: keep it in one of the two")
         own.add(model.id)
         names.ids.add(model.id)
         for name in (model.id, upstream(model), *(alias for _, alias in valid(model.aliases))):

@@ -5,6 +5,7 @@ One spelling of each rule; must not know where the names are used.
 
 import re
 
+from tollway.domain.parameters import KEPT
 from tollway.wire import chains
 
 # Names of models travel in requests; intake takes none that is longer.
@@ -56,6 +57,13 @@ def feature_name(text: str) -> str:
     """A feature beyond tokens, or a kind of content part."""
     if not _WORD.match(text):
         raise ValueError('expected a name in lower case, such as "web_search" or "image_url"')
+    return text
+
+
+def droppable_name(text: str) -> str:
+    """A capability, or a field of a request that can be left out of one."""
+    if feature_name(text) in KEPT:
+        raise ValueError("every provider has to take this field: an answer can't be asked for, or bounded, without it")
     return text
 
 

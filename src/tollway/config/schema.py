@@ -133,6 +133,8 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     message_tokens: Annotated[int, _ALLOWANCE] = 16
     part_tokens: Annotated[dict[str, int], Named(names.feature_name, _ALLOWANCE)] = {}
     timeouts: Annotated[Timeouts, TIMEOUTS] = _DEFAULT
+    supports: Annotated[tuple[str, ...], Items(Text(names.feature_name, "tools"))] = ()
+    unsupported: Annotated[tuple[str, ...], Items(Text(names.droppable_name, "logprobs"))] = ()
 
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,6 +155,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     dialect: Annotated[DialectName, OneOf(*get_args(DialectName))] = "openai"
     user: Annotated[Literal["hash", "forward", "omit"], OneOf("hash", "forward", "omit")] = "hash"
     price_book: Annotated[str | None, Text(names.provider_id, "openai")] = None  # which provider of the book it is
+    data_collection: Annotated[Literal["allow", "deny"], OneOf("allow", "deny")] = "allow"  # deny: it keeps no prompts
     timeouts: Annotated[Timeouts, TIMEOUTS] = _DEFAULT
     models: Annotated[
         tuple[Model, ...], Items(Table(Model), least=1, expected="write at least one [[providers.models]]")

@@ -16,13 +16,44 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     fresh: bool = False  # a server-issued single-use nonce was burned for this very call
 
 
-class Preferences(msgspec.Struct, frozen=True, kw_only=True):
-    """The `provider` object of a request: which providers may serve it, and in which order."""
+Sort = Literal["price", "latency", "throughput"]
+
+
+class Percentiles(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """By nearest rank; absent where nothing was said, or measured."""
+
+    p50: float | None = None
+    p75: float | None = None
+    p90: float | None = None
+    p99: float | None = None
+
+
+class MaxPrice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The most that the wallet may pay, each a decimal in USD as the caller wrote it: money never touches a float."""
+
+    prompt: str | None = None  # for a million tokens
+    completion: str | None = None  # for a million tokens
+    request: str | None = None  # for the call, beyond its tokens
+    image: str | None = None  # for an image
+
+
+class Preferences(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The `provider` object of a request: which providers may serve it, and in which order. Latency in seconds to the
+    first token, throughput in tokens per second."""
 
     order: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     allow_fallbacks: bool = True
+    sort: Sort | None = None
+    require_parameters: bool = False
+    data_collection: Literal["allow", "deny"] = "allow"
+    max_price: MaxPrice | None = None
+    preferred_max_latency: Percentiles | None = None
+    preferred_min_throughput: Percentiles | None = None
+
+
+NO_PREFERENCES = Preferences()
 
 
 class PromptSize(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,8 +76,9 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     max_tokens: int | None = None  # the caller's cap, from either spelling
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     max_cost: int | None = None  # nano-USD
-    preferences: Preferences = Preferences()
+    preferences: Preferences = NO_PREFERENCES
     features: frozenset[str] = frozenset()  # what costs beyond tokens: web_search, service_tier ...
+    needs: frozenset[str] = frozenset()  # capabilities without which it can't be answered: tools, vision ...
     prompt: PromptSize
     fields: dict[str, msgspec.Raw]
     request_hash: str  # sha256 of the body as received, hex

@@ -1,7 +1,10 @@
 """Where a call may go, in order, and why."""
 
+from typing import Literal
+
 import msgspec
 
+from tollway.domain.call import Percentiles
 from tollway.domain.price import Tariff
 
 
@@ -29,6 +32,9 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     message_tokens: int = 16  # and a message
     part_tokens: dict[str, int] = {}  # ceiling by kind of part; a kind that is absent: the context length
     timeouts: Timeouts = Timeouts()
+    data_collection: Literal["allow", "deny"] = "allow"  # deny: its provider keeps no prompts
+    supports: frozenset[str] = frozenset()  # capabilities and fields it is known to take (domain/parameters.py)
+    unsupported: frozenset[str] = frozenset()  # and those it is known not to take
 
     @property
     def key(self) -> str:
@@ -36,8 +42,16 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.provider}:{self.model}"
 
 
+class Performance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How fast a candidate has been lately: seconds to the first token, and tokens per second after it."""
+
+    latency_s: Percentiles = msgspec.field(default_factory=Percentiles)
+    tokens_per_s: Percentiles = msgspec.field(default_factory=Percentiles)
+
+
 class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What routing said of one candidate. `reason` is a stable word; absent when it was kept."""
+    """What routing said of one candidate, and what it knew: enough to say it again. `reason` is a stable word; absent
+    when it was kept."""
 
     candidate: str  # Candidate.key
     kept: bool
@@ -46,6 +60,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     weight: float | None = None
     draw: float | None = None
     note: str | None = None
+    standing: str | None = None  # troubled or cooling, at the time
+    performance: Performance | None = None  # measured at the time; absent where the call didn't ask for it
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 from tollway.domain.answer import AttemptRecord
+from tollway.domain.asked import Asked
 from tollway.domain.plan import Verdict
 from tollway.domain.usage import Usage
 
@@ -38,6 +39,7 @@ class CallRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     attempts: tuple[AttemptRecord, ...] = ()
     seed: int = 0
     verdicts: tuple[Verdict, ...] = ()
+    asked: Asked | None = None  # what the verdicts are about
     request_hash: str = ""
     user: str | None = None
     client_request_id: str | None = None

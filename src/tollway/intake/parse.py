@@ -9,11 +9,13 @@ from typing import Any, Literal
 
 import msgspec
 
-from tollway.domain.call import Call, Preferences, PromptSize
+from tollway.domain.call import NO_PREFERENCES, Call, PromptSize
 from tollway.domain.errors import RequestError
 from tollway.intake.features import FIELD_FEATURES, asked_features, brings_text
 from tollway.intake.limits import REQUEST_ID_MAX
 from tollway.intake.limits import Limits as Limits
+from tollway.intake.needs import needs
+from tollway.intake.preferences import preferences
 from tollway.intake.prompt import measure
 from tollway.intake.schema import (
     FIELDS,
@@ -21,7 +23,6 @@ from tollway.intake.schema import (
     STREAM_OPTIONS,
     check_spelling,
     max_cost,
-    preferences,
     read_fields,
     spellings,
 )
@@ -46,10 +47,11 @@ def parse(body: bytes, *, id: str, limits: Limits, client_request_id: str | None
         check_spelling(decode_fields(fields["stream_options"]), _KNOWN_OPTIONS, "stream_options.")
     cap, cap_field = _output_cap(fields, values)
     features = asked_features(fields, values)
-    chosen = preferences(values["provider"]) if "provider" in values else _NO_PREFERENCES
+    chosen = preferences(values["provider"]) if "provider" in values else NO_PREFERENCES
     for name in ROUTER_FIELDS:
         fields.pop(name, None)
     prompt = measure(fields, limits)
+    needed = needs(fields, prompt.parts)
     for feature in features:
         if brings_text(feature):
             prompt.add_part(feature)
@@ -66,6 +68,7 @@ def parse(body: bytes, *, id: str, limits: Limits, client_request_id: str | None
         max_cost=max_cost(values["max_cost"]) if "max_cost" in values else None,
         preferences=chosen,
         features=features,
+        needs=needed,
         prompt=PromptSize(
             text_bytes=prompt.text_bytes, messages=prompt.messages, parts=tuple(sorted(prompt.parts.items()))
         ),
@@ -76,7 +79,6 @@ def parse(body: bytes, *, id: str, limits: Limits, client_request_id: str | None
     )
 
 
-_NO_PREFERENCES = Preferences()
 _fields: msgspec.json.Decoder[dict[str, Raw]] = unchecked_decoder(dict[str, Raw])
 
 

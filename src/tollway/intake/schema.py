@@ -6,11 +6,11 @@ table is forwarded untouched.
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
-from tollway.domain.call import Preferences
+from tollway.domain.call import Sort
 from tollway.domain.errors import RequestError
 from tollway.domain.money import parse_usd
 from tollway.intake.limits import (
@@ -19,7 +19,6 @@ from tollway.intake.limits import (
     FIELDS_MAX,
     KIND_MAX,
     MODEL_ID_MAX,
-    PROVIDERS_MAX,
     SMALL_FIELD_BYTES_MAX,
     USER_MAX,
     Limits,
@@ -32,11 +31,21 @@ ModelId = Annotated[str, msgspec.Meta(min_length=1, max_length=MODEL_ID_MAX)]
 WORD = re.compile(rf"\A[A-Za-z0-9_.:/$-]{{1,{KIND_MAX}}}\Z")
 Word = Annotated[str, msgspec.Meta(pattern=WORD.pattern)]
 Penalty = Annotated[float, msgspec.Meta(ge=-2, le=2)]
+Figure = Annotated[float, msgspec.Meta(gt=0)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=COUNT_MAX)]
 
 
 class StreamOptions(msgspec.Struct, frozen=True):
     include_usage: bool | None = None
+
+
+class Figures(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Levels by percentile."""
+
+    p50: Figure | None = None
+    p75: Figure | None = None
+    p90: Figure | None = None
+    p99: Figure | None = None
 
 
 class Field(NamedTuple):
@@ -48,13 +57,18 @@ def _field(type: Any, expected: str) -> Field:
     return Field(unchecked_decoder(type), expected)
 
 
+_LEVEL = _field(Figure | Figures, "a number over 0, or an object of them by percentile: p50, p75, p90, p99")
 _COUNT = f"an integer from 1 to {COUNT_MAX}"
 
 
 FIELDS: dict[str, Field] = {
     "model": _field(ModelId, f"a model id: a string of 1 to {MODEL_ID_MAX} characters, such as openai/gpt-4o"),
     "models": _field(list[ModelId], "an array of model ids to fall back to"),
-    "provider": _field(dict[str, Raw], "an object of preferences: order, only, ignore, allow_fallbacks"),
+    "provider": _field(
+        dict[str, Raw],
+        "an object of preferences: order, only, ignore, allow_fallbacks, sort, require_parameters, data_collection, "
+        "max_price, preferred_max_latency, preferred_min_throughput",
+    ),
     "max_cost": _field(str, 'an amount in USD as a string with at most 9 decimals, such as "0.05"'),
     "stream": _field(bool, "true or false"),
     "stream_options": _field(StreamOptions, "an object such as {include_usage: true}"),
@@ -93,6 +107,12 @@ PREFERENCES: dict[str, Field] = {
     "only": _field(list[ModelId], "an array of provider names"),
     "ignore": _field(list[ModelId], "an array of provider names"),
     "allow_fallbacks": _field(bool, "true or false"),
+    "sort": _field(Sort, "price, latency or throughput"),
+    "require_parameters": _field(bool, "true or false"),
+    "data_collection": _field(Literal["allow", "deny"], "allow or deny"),
+    "max_price": _field(dict[str, Raw], "an object of prices in USD: prompt, completion, request, image"),
+    "preferred_max_latency": _LEVEL,
+    "preferred_min_throughput": _LEVEL,
 }
 NULL = Raw(b"null")
 _PLACE = re.compile(r"at `\$([^`]+)`\Z")  # where in a value msgspec found its fault, such as [4] or .include_usage
@@ -122,31 +142,13 @@ def read_fields(fields: dict[str, Raw], limits: Limits) -> dict[str, Any]:
         del fields[name]
     if len(fields) > FIELDS_MAX:
         raise RequestError(f"The body has {len(fields)} fields; at most {FIELDS_MAX} are read.")
-    values = {name: _value(name, FIELDS[name], raw) for name, raw in fields.items() if name in FIELDS}
+    values = {name: read_value(name, FIELDS[name], raw) for name, raw in fields.items() if name in FIELDS}
     if "model" not in values:
         raise RequestError(f"model is missing; it must be {FIELDS['model'].expected}.", param="model")
     for name in OTHER_SPELLINGS.keys() & fields.keys():
         raise RequestError(f"{name} is not served here; use {OTHER_SPELLINGS[name]} instead.", param=name)
     _check_counts(values, limits)
     return values
-
-
-def preferences(fields: dict[str, Raw]) -> Preferences:
-    """The `provider` object. A preference that isn't served is refused: to ignore it in silence would be to lie."""
-    values: dict[str, Any] = {}
-    for key, raw in fields.items():
-        name = f"provider.{key}"
-        if key not in PREFERENCES:
-            raise RequestError(f"{name} is not served here; {FIELDS['provider'].expected} are.", param=name)
-        if raw == NULL:
-            continue
-        value = _value(name, PREFERENCES[key], raw)
-        if isinstance(value, list):
-            if len(value) > PROVIDERS_MAX:
-                raise RequestError(f"{name} has {len(value)} entries; at most {PROVIDERS_MAX} are read.", param=name)
-            value = tuple(value)
-        values[key] = value
-    return Preferences(**values)
 
 
 def max_cost(text: str) -> int:
@@ -180,7 +182,8 @@ def place(fault: ValidationError) -> str:
     return found[1] if found else ""
 
 
-def _value(name: str, field: Field, raw: Raw) -> Any:
+def read_value(name: str, field: Field, raw: Raw) -> Any:
+    """The value of the field called `name`. RequestError when it is another one."""
     if len(raw) > SMALL_FIELD_BYTES_MAX:
         raise RequestError(f"{name} is longer than {SMALL_FIELD_BYTES_MAX} bytes.", param=name)
     try:

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from tollway.domain.asked import Asked
 from tollway.domain.call import Call, Caller
 from tollway.domain.clock import Clock
 from tollway.domain.commands import (
@@ -60,6 +61,7 @@ class Bookings:
             ended="refused",
             delivery="none",
             seed=plan.seed,
+            asked=Asked.of(call),
             request_hash=call.request_hash,
             user=call.user,
             client_request_id=call.client_request_id,

@@ -52,10 +52,18 @@ def terms(call: Call, plan: Plan) -> Terms:
         bounds[candidate.key] = bound
         fitting.append(candidate)
     if not fitting:
-        needed = min(hold_bound(call, candidate, 1) for candidate in plan.candidates)
+        least = {candidate.key: hold_bound(call, candidate, 1) for candidate in plan.candidates}
+        needed = min(least.values())
         raise RequestError(
             f"No provider of this model can answer within max_cost: one token may cost up to {format_usd(needed)} USD.",
             param="max_cost",
+            details={
+                "candidates": [
+                    {"candidate": key, "reason": "beyond_max_cost", "max_cost": format_usd(bound)}
+                    for key, bound in least.items()
+                ],
+                "would_fit": {"max_cost": format_usd(needed)},
+            },
         )
     return Terms(bounds=bounds, caps=caps, too_dear=tuple(too_dear), candidates=tuple(fitting))
 

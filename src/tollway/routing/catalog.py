@@ -10,11 +10,14 @@ from typing import NoReturn
 
 import msgspec
 
-from tollway.domain.call import Preferences
+from tollway.domain.call import Preferences, Sort
 from tollway.domain.errors import ModelNotFound, ProviderNotFound
 from tollway.domain.plan import Candidate
-from tollway.routing.nearest import did_you_mean, shown
+from tollway.routing.nearest import did_you_mean, nearest, shown
 from tollway.routing.route import Route, route_of
+
+# OpenRouter's shortcuts, at the end of a name that doesn't exist whole.
+SUFFIXES: Mapping[str, Sort] = MappingProxyType({":floor": "price", ":nitro": "throughput"})
 
 
 class ProviderInfo(msgspec.Struct, frozen=True):
@@ -49,6 +52,7 @@ class Resolution(msgspec.Struct, frozen=True, kw_only=True):
     asked: tuple[Route, ...]
     every: tuple[Route, ...]
     pinned: str | None = None  # the provider
+    sort: Sort | None = None  # what the name's suffix asks for
 
 
 class Catalog:
@@ -114,23 +118,21 @@ class Catalog:
 
     def resolve(self, name: str, param: str = "model") -> Resolution:
         """An id, else an alias, else `provider:model`, split at the first colon when what is left of it is a provider;
-        what is right of it is an id, an alias, or the provider's own name for a model (the first that has it).
+        what is right of it is an id, an alias, or the provider's own name for a model (the first that has it). A name
+        that is none of them may be one with a suffix: `:floor` or `:nitro`.
 
         Raises ModelNotFound, which names `param`."""
-        found = self._names.get(name)
+        found = self._names.get(name) or self._pinned(name)
         if found is not None:
             return found
-        provider, colon, rest = name.partition(":")
-        if not colon or provider not in self._served:
+        base = name.rpartition(":")[0]
+        sort = SUFFIXES.get(name[len(base) :])
+        if sort is not None:
+            found = self._names.get(base) or self._pinned(base)
+            name = base
+        if found is None:
             self._refuse(name, param)
-        route = None
-        if rest in self._names:
-            route = self._routes.get(f"{provider}:{self._names[rest].model.id}")
-        route = route or self._upstreams.get((provider, rest))
-        if route is None:
-            self._refuse_pin(provider, rest, param)
-        whole = self._names[route.candidate.model]
-        return Resolution(model=whole.model, asked=(route,), every=whole.every, pinned=provider)
+        return msgspec.structs.replace(found, sort=sort)
 
     def require_providers(self, preferences: Preferences) -> None:
         """Raises ProviderNotFound for the first preference that names none: ignoring a misspelling could send a prompt
@@ -142,24 +144,37 @@ class Catalog:
         ):
             for index, provider in enumerate(ids):
                 if provider not in self._served:
+                    near = nearest(provider, self._served)
                     raise ProviderNotFound(
-                        f"There is no provider {shown(provider)}.{did_you_mean(provider, self._served)} "
-                        "GET /v1/providers lists them.",
+                        f"There is no provider {shown(provider)}.{did_you_mean(near)} GET /v1/providers lists them.",
                         param=f"provider.{field}[{index}]",
+                        details={"did_you_mean": list(near)},
                     )
 
-    def _refuse(self, name: str, param: str) -> NoReturn:
-        raise ModelNotFound(
-            f"There is no model {shown(name)}.{did_you_mean(name, self._names)} GET /v1/models lists them.", param=param
-        )
+    def _pinned(self, name: str) -> Resolution | None:
+        provider, colon, rest = name.partition(":")
+        if not colon or provider not in self._served:
+            return None
+        route = None
+        if rest in self._names:
+            route = self._routes.get(f"{provider}:{self._names[rest].model.id}")
+        route = route or self._upstreams.get((provider, rest))
+        if route is None:
+            return None
+        whole = self._names[route.candidate.model]
+        return Resolution(model=whole.model, asked=(route,), every=whole.every, pinned=provider)
 
-    def _refuse_pin(self, provider: str, rest: str, param: str) -> NoReturn:
-        served = (candidate.model for candidate in self._served[provider])
-        raise ModelNotFound(
-            f"Provider {provider} does not serve {shown(rest)}.{did_you_mean(rest, served)} "
-            "GET /v1/models lists what each provider serves.",
-            param=param,
-        )
+    def _refuse(self, name: str, param: str) -> NoReturn:
+        provider, colon, rest = name.partition(":")
+        if colon and provider in self._served:
+            what = f"Provider {provider} does not serve {shown(rest)}."
+            near = nearest(rest, (candidate.model for candidate in self._served[provider]))
+            where = "GET /v1/models lists what each provider serves."
+        else:
+            what = f"There is no model {shown(name)}."
+            near = nearest(name, self._names)
+            where = "GET /v1/models lists them."
+        raise ModelNotFound(f"{what}{did_you_mean(near)} {where}", param=param, details={"did_you_mean": list(near)})
 
 
 def _model(id: str, routes: Sequence[Route], aliases: Sequence[str], facts: ModelFacts) -> Model:

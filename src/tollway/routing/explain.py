@@ -5,8 +5,9 @@ from types import MappingProxyType
 
 from tollway.domain.call import Call
 from tollway.domain.errors import NoProviderAvailable, TollwayError, UnpricedFeature
-from tollway.domain.plan import Verdict
+from tollway.domain.plan import Candidate, Verdict
 from tollway.routing.nearest import shown
+from tollway.routing.price import blended, per_million
 
 # Every reason a verdict may carry. The words are stable; they are kept with each call.
 REASONS: Mapping[str, str] = MappingProxyType(
@@ -14,6 +15,9 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "not_in_only": "`provider.only` does not list it",
         "ignored": "`provider.ignore` lists it",
         "not_in_order": "`provider.order` does not list it and `provider.allow_fallbacks` is false",
+        "collects_data": "`provider.data_collection` is deny and its provider may keep prompts",
+        "over_max_price": "it is over `provider.max_price`",
+        "lacks_parameters": "`provider.require_parameters` asks for what it isn't known to take",
         "unpriced_feature": "it has no price for what the call asks beyond tokens",
         "not_pinned": "the call pins another provider",
         "fallbacks_not_allowed": "`provider.allow_fallbacks` is false and another came first",
@@ -37,14 +41,23 @@ def explain(verdict: Verdict) -> str:
     return f"{verdict.candidate} was left out: {REASONS.get(reason, reason)}{note}."
 
 
-def no_candidate(call: Call, verdicts: Sequence[Verdict]) -> TollwayError:
-    """The error for a call that nobody may serve; `verdicts` are all refusals.
+def no_candidate(
+    call: Call,
+    verdicts: Sequence[Verdict],
+    candidates: Sequence[Candidate],
+    without: Mapping[str, Sequence[str]],
+) -> TollwayError:
+    """The error for a call that nobody may serve; `verdicts` are all refusals, of all the `candidates` of the models
+    that the call names. `without` names, by what a caller would change, those that only that stands against.
 
     UnpricedFeature when the caller's preferences left somebody, NoProviderAvailable when they left nobody."""
     details: dict[str, object] = {
-        "candidates": [
-            {"candidate": verdict.candidate, "reason": verdict.reason} for verdict in verdicts[:CANDIDATES_SHOWN_MAX]
-        ]
+        "candidates": [_told(verdict) for verdict in verdicts[:CANDIDATES_SHOWN_MAX]],
+        "would_fit": {
+            "without": {name: list(keys[:CANDIDATES_SHOWN_MAX]) for name, keys in without.items()},
+            "lowest_price": _cheapest(candidates),
+            "largest_context_length": max(candidate.context_length for candidate in candidates),
+        },
     }
     asked = shown(call.model) + (" or its fallbacks" if call.fallbacks else "")
     if any(verdict.reason == "unpriced_feature" for verdict in verdicts):
@@ -54,10 +67,22 @@ def no_candidate(call: Call, verdicts: Sequence[Verdict]) -> TollwayError:
             "leave out what `candidates` names, or choose another model.",
             details=details,
         )
+    cures = " or ".join(f"`{name}`" for name in without) or "`provider` or the pin"
     told = [explain(verdict) for verdict in verdicts[:CANDIDATES_TOLD_MAX]]
     if len(verdicts) > CANDIDATES_TOLD_MAX:
         told.append(f"So were {len(verdicts) - CANDIDATES_TOLD_MAX} more.")
     return NoProviderAvailable(
-        f"No provider may serve {asked}. {' '.join(told)} Change `provider` or the pin, or choose another model.",
+        f"No provider may serve {asked}. {' '.join(told)} Change {cures}, or choose another model.",
         details=details,
     )
+
+
+def _told(verdict: Verdict) -> dict[str, str | None]:
+    told = {"candidate": verdict.candidate, "reason": verdict.reason}
+    return told if verdict.note is None else {**told, "note": verdict.note}
+
+
+def _cheapest(candidates: Sequence[Candidate]) -> dict[str, str]:
+    """Who costs least for a token in and one out, and what, in USD per million tokens."""
+    cheapest = min(candidates, key=lambda candidate: (blended(candidate.tariff), candidate.key))
+    return {"candidate": cheapest.key, **per_million(cheapest.tariff)}

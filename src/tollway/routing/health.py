@@ -18,7 +18,9 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from tollway.domain.answer import AttemptRecord, Outcome
+from tollway.domain.call import Percentiles
 from tollway.domain.clock import Clock
+from tollway.domain.plan import Performance
 from tollway.routing.policy import Standing, Standings
 
 # The provider's own doing. "rejected" is about the request and "cancelled" is ours: they say neither good nor bad.
@@ -42,6 +44,7 @@ TROUBLE_S = 30.0
 WINDOW_S = 300.0
 WINDOW_ATTEMPTS_MAX = 500  # about 75 KB; a busy provider's window is then shorter than WINDOW_S
 COOLDOWN_S_MAX = 600.0  # a provider that says "tomorrow" is asked again before
+MEASURED_S = 1.0  # percentiles are worked out once in this time, however many calls ask
 DOWN_FAULTS = 3  # this many in a row, the newest ones: one alone may be the request's doing
 DEGRADED_BELOW = 0.95  # uptime
 
@@ -52,6 +55,7 @@ class Spread(msgspec.Struct, frozen=True, kw_only=True):
     """Percentiles by nearest rank."""
 
     p50: float
+    p75: float
     p90: float
     p99: float
 
@@ -75,13 +79,15 @@ class _Attempt(NamedTuple):
 
 
 class _Window:
-    __slots__ = ("attempts", "cooling_until", "key", "troubled_at")
+    __slots__ = ("attempts", "cooling_until", "key", "measured", "measured_at", "troubled_at")
 
     def __init__(self, key: str) -> None:
         self.key = key
         self.attempts: deque[_Attempt] = deque(maxlen=WINDOW_ATTEMPTS_MAX)
         self.troubled_at = float("-inf")
         self.cooling_until = float("-inf")
+        self.measured_at = float("-inf")
+        self.measured: Performance | None = None
 
     def standing(self, now: float) -> Standing | None:
         if now < self.cooling_until:
@@ -145,6 +151,17 @@ class Health:
             first_token_ms=_spread([a.first_token_ms for a in attempts if a.first_token_ms is not None]),
             tokens_per_s=_spread([a.tokens_per_s for a in attempts if a.tokens_per_s is not None]),
         )
+
+    def performance(self, provider: str, model: str) -> Performance | None:
+        """How fast a model has been lately, by its streams; None when none has been seen. At most MEASURED_S old."""
+        window = self._windows.get(provider, {}).get(model)
+        if window is None:
+            return None
+        now = self._monotonic()
+        if now - window.measured_at >= MEASURED_S:
+            window.measured_at = now
+            window.measured = _measured(_recent(window, now))
+        return window.measured
 
     def status(self, provider: str, model: str) -> Status:
         """What `stats` says of one model, without the percentiles: a listing asks for every candidate there is."""
@@ -211,6 +228,18 @@ def _joined(statuses: Sequence[Status]) -> Status:
     return known.pop() if len(known) == 1 else "degraded"
 
 
+def _measured(attempts: Sequence[_Attempt]) -> Performance | None:
+    waits = _spread([a.first_token_ms / 1e3 for a in attempts if a.first_token_ms is not None])
+    rates = _spread([a.tokens_per_s for a in attempts if a.tokens_per_s is not None])
+    if waits is None and rates is None:
+        return None
+    return Performance(latency_s=_percentiles(waits), tokens_per_s=_percentiles(rates))
+
+
+def _percentiles(spread: Spread | None) -> Percentiles:
+    return Percentiles() if spread is None else Percentiles(**msgspec.structs.asdict(spread))
+
+
 def _spread(values: list[float]) -> Spread | None:
     if not values:
         return None
@@ -219,4 +248,4 @@ def _spread(values: list[float]) -> Spread | None:
     def at(percent: int) -> float:
         return values[-(-percent * len(values) // 100) - 1]
 
-    return Spread(p50=at(50), p90=at(90), p99=at(99))
+    return Spread(p50=at(50), p75=at(75), p90=at(90), p99=at(99))

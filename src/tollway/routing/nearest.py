@@ -2,7 +2,7 @@
 
 import difflib
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice, pairwise
 
 SUGGESTIONS_MAX = 3
@@ -22,9 +22,8 @@ def nearest(name: str, names: Iterable[str]) -> tuple[str, ...]:
     return tuple(difflib.get_close_matches(name, short, SUGGESTIONS_MAX))
 
 
-def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """A sentence to append to a message, with a leading space; empty when nothing resembles `name`."""
-    near = nearest(name, names)
+def did_you_mean(near: Sequence[str]) -> str:
+    """A sentence to append to a message, with a leading space; empty when there is nothing near."""
     return f" Did you mean {' or '.join(near)}?" if near else ""
 
 

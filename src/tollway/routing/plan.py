@@ -8,17 +8,29 @@ from collections.abc import Collection, Sequence
 import msgspec
 
 from tollway.domain.call import Call
+from tollway.domain.errors import TollwayError
 from tollway.domain.plan import Plan, Verdict
 from tollway.routing.catalog import Catalog, Resolution
 from tollway.routing.explain import no_candidate
-from tollway.routing.policy import Drawn, Standings, applying, ordered, refusal
+from tollway.routing.policy import (
+    FILTERS,
+    Drawn,
+    Filter,
+    Measured,
+    Standings,
+    Wishes,
+    applying,
+    ordered,
+    refusal,
+    unmeasured,
+)
 from tollway.routing.route import Route
 
 # Each candidate may cost the caller a timeout's wait, and is one more bound of the hold.
 MAX_CANDIDATES = 16
 
 
-def plan(call: Call, catalog: Catalog, standings: Standings, *, seed: int) -> Plan:
+def plan(call: Call, catalog: Catalog, standings: Standings, *, seed: int, measured: Measured = unmeasured) -> Plan:
     """Who may serve `call`, in the order to try: `model` first, then each of `fallbacks`; a candidate named twice keeps
     its first place.
 
@@ -35,13 +47,14 @@ def plan(call: Call, catalog: Catalog, standings: Standings, *, seed: int) -> Pl
             if route.key in seen:
                 continue
             seen.add(route.key)
-            reason = refusal(call, filters, route)
-            if reason is None:
+            row = refusal(call, filters, route) if filters else None
+            if row is None:
                 kept.append(route)
             else:
-                refused[route.key] = _refused(call, route, reason)
+                refused[route.key] = _refused(call, route, row)
         if kept:
-            groups.append(ordered(kept, call.preferences.order, standings, seed))
+            sort = resolution.sort or call.preferences.sort
+            groups.append(ordered(kept, Wishes(call, sort, standings, measured, seed)))
     for resolution in named:
         if resolution.pinned is not None:
             for route in resolution.every:
@@ -49,7 +62,7 @@ def plan(call: Call, catalog: Catalog, standings: Standings, *, seed: int) -> Pl
                     seen.add(route.key)
                     refused[route.key] = Verdict(candidate=route.key, kept=False, reason="not_pinned")
     if not groups:
-        raise no_candidate(call, tuple(refused.values()))
+        raise _nobody(call, named, tuple(refused.values()))
     return _plan(*_bounded(groups, call.preferences.allow_fallbacks), refused, seed)
 
 
@@ -80,9 +93,22 @@ def _named(call: Call, catalog: Catalog) -> list[Resolution]:
     return named
 
 
-def _refused(call: Call, route: Route, reason: str) -> Verdict:
-    missing = ", ".join(sorted(call.features - route.features)) if reason == "unpriced_feature" else None
-    return Verdict(candidate=route.key, kept=False, reason=reason, note=missing)
+def _refused(call: Call, route: Route, row: Filter) -> Verdict:
+    return Verdict(candidate=route.key, kept=False, reason=row.reason, note=row.note(call, route))
+
+
+def _nobody(call: Call, named: Sequence[Resolution], refused: Sequence[Verdict]) -> TollwayError:
+    """The error for a call that nobody may serve, with what would serve it: whom only one thing stands against."""
+    every = {route.key: route for resolution in named for route in resolution.every}
+    asked = {route.key for resolution in named for route in resolution.asked}
+    without: dict[str, list[str]] = {}
+    for key, route in every.items():
+        against = [row.preference for row in FILTERS if row.applies(call) and row.refuses(call, route)]
+        if key not in asked:
+            against.append("pin")
+        if len(against) == 1:
+            without.setdefault(against[0], []).append(key)
+    return no_candidate(call, refused, [route.candidate for route in every.values()], without)
 
 
 def _bounded(groups: Sequence[list[Drawn]], allow_fallbacks: bool) -> tuple[list[Drawn], list[Drawn], str]:
@@ -102,13 +128,22 @@ def _bounded(groups: Sequence[list[Drawn]], allow_fallbacks: bool) -> tuple[list
 
 
 def _plan(tried: list[Drawn], left: list[Drawn], reason: str, refused: dict[str, Verdict], seed: int) -> Plan:
-    verdicts = [
-        Verdict(candidate=d.key, kept=True, rank=rank, weight=d.route.weight, draw=d.draw, note=d.note)
-        for rank, d in enumerate(tried, 1)
-    ]
-    verdicts += [
-        Verdict(candidate=d.key, kept=False, reason=reason, weight=d.route.weight, draw=d.draw, note=d.note)
-        for d in left
-    ]
+    verdicts = [_kept(d, rank) for rank, d in enumerate(tried, 1)]
+    verdicts += [msgspec.structs.replace(_kept(d, None), kept=False, reason=reason) for d in left]
     verdicts += refused.values()
     return Plan(candidates=tuple([d.route.candidate for d in tried]), seed=seed, verdicts=tuple(verdicts))
+
+
+def _kept(d: Drawn, rank: int | None) -> Verdict:
+    if d.note is None and d.performance is None:
+        return Verdict(candidate=d.key, kept=True, rank=rank, weight=d.route.weight, draw=d.draw)
+    return Verdict(
+        candidate=d.key,
+        kept=True,
+        rank=rank,
+        weight=d.route.weight,
+        draw=d.draw,
+        note=d.note,
+        standing=d.standing,
+        performance=d.performance,
+    )

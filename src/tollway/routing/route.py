@@ -8,8 +8,10 @@ import hashlib
 import msgspec
 
 from tollway.domain.money import BASIS_POINTS
+from tollway.domain.parameters import lacking, supported
 from tollway.domain.plan import Candidate
 from tollway.domain.price import Tariff
+from tollway.routing.price import blended
 
 # Input and output rate together, pico-USD a token; 1_000_000 is 1 USD per million tokens and weighs 1.
 PRICE_OF_WEIGHT_ONE = 1_000_000
@@ -27,10 +29,16 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     weight: float  # over 0: 1 / price², price in USD per million tokens
     salt: int  # 64 bits that follow from the key alone
     features: frozenset[str]  # what costs beyond tokens, and has a rate here
+    price: int  # one token in and one out, as the wallet pays them: 1e-16 USD, exact
+    room: int  # tokens of context that the chat template leaves
+    message_tokens: int  # that each message takes besides its text
+    supports: frozenset[str]  # capabilities and fields that it is known to take
+    lacks: frozenset[str]  # and not to take
 
 
 def route_of(candidate: Candidate) -> Route:
     key = candidate.key
+    lacks = lacking(candidate.unsupported)
     return Route(
         candidate=candidate,
         key=key,
@@ -38,6 +46,11 @@ def route_of(candidate: Candidate) -> Route:
         weight=weight_of(candidate.tariff),
         salt=int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big"),
         features=_priced_features(candidate.tariff),
+        price=blended(candidate.tariff),
+        room=candidate.context_length - candidate.template_tokens,
+        message_tokens=candidate.message_tokens,
+        supports=supported(candidate.supports) - lacks,
+        lacks=lacks,
     )
 
 

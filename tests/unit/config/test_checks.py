@@ -6,6 +6,7 @@ import pytest
 
 from helpers.configs import BASE, MODEL, PROVIDER, read, refusal, refusals
 from tollway.config import Secret
+from tollway.domain.parameters import KEPT
 
 ACCOUNT = "eip155:8453:0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
 
@@ -259,3 +260,17 @@ def test_every_mistake_is_reported_at_once() -> None:
         "providers[2].api_key_env",
     ]
     assert not any("hidden" in str(problem) for problem in problems)
+
+
+def test_what_a_model_takes_is_in_one_of_the_two_lists() -> None:
+    more = 'supports = ["tools", "vision"]\nunsupported = ["logprobs", "tools"]'
+    found = refusal(f"{PROVIDER}{more}")
+    assert (found.key, found.value) == ("providers[0].models[0].unsupported[1]", "'tools'")
+    (provider,) = read(f'{PROVIDER}supports = ["tools"]\nunsupported = ["logprobs"]').providers
+    assert (provider.models[0].supports, provider.models[0].unsupported) == (("tools",), ("logprobs",))
+
+
+@pytest.mark.parametrize("name", sorted(KEPT))
+def test_a_field_that_is_never_left_out_can_not_be_unsupported(name: str) -> None:
+    found = refusal(f'{PROVIDER}unsupported = ["{name}"]')
+    assert found.key == "providers[0].models[0].unsupported[0]"

@@ -96,8 +96,8 @@ def test_a_value_out_of_range_or_of_another_type_names_its_field(field: str, val
         ({"provider": {"only": ["a", 1]}}, "provider.only[1]"),
         ({"provider": {"ignore": ["p"] * (PROVIDERS_MAX + 1)}}, "provider.ignore"),
         ({"provider": {"allow_fallbacks": "no"}}, "provider.allow_fallbacks"),
-        ({"provider": {"sort": "price"}}, "provider.sort"),
-        ({"provider": {"require_parameters": None}}, "provider.require_parameters"),
+        ({"provider": {"sort": "speed"}}, "provider.sort"),
+        ({"provider": {"quantizations": None}}, "provider.quantizations"),
     ],
 )
 def test_a_fault_inside_a_field_names_its_place(fields: dict[str, Any], param: str) -> None:

@@ -62,6 +62,12 @@ def test_when_no_candidate_fits_max_cost_the_least_one_token_may_cost_is_named()
     with pytest.raises(RequestError, match=r"up to 0\.000000322 USD") as refused:
         terms(call(max_cost=PROMPT), plan(DEAR, CHEAP))
     assert refused.value.param == "max_cost"
+    told = refused.value.details
+    assert told["would_fit"] == {"max_cost": "0.000000322"}
+    assert [(entry["candidate"], entry["reason"]) for entry in told["candidates"]] == [
+        (DEAR.key, "beyond_max_cost"),
+        (CHEAP.key, "beyond_max_cost"),
+    ]
 
 
 def test_a_balance_that_is_too_small_is_told_what_it_could_carry() -> None:

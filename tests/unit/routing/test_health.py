@@ -4,9 +4,12 @@ from hypothesis import strategies as st
 
 from helpers.routes import call, candidate, catalog
 from tollway.domain.answer import AttemptRecord, Outcome
+from tollway.domain.call import Percentiles
+from tollway.domain.plan import Performance
 from tollway.routing.health import (
     COOLDOWN_S_MAX,
     FAULTS,
+    MEASURED_S,
     TROUBLE_S,
     WINDOW_ATTEMPTS_MAX,
     WINDOW_S,
@@ -188,8 +191,8 @@ def test_percentiles_are_by_nearest_rank(health: Health) -> None:
     for n in range(100, 0, -1):
         health.observe(ended("ok", first_token_ms=float(n), tokens_per_s=n * 2.0))
     stats = health.stats("a", "acme/m")
-    assert stats.first_token_ms == Spread(p50=50.0, p90=90.0, p99=99.0)
-    assert stats.tokens_per_s == Spread(p50=100.0, p90=180.0, p99=198.0)
+    assert stats.first_token_ms == Spread(p50=50.0, p75=75.0, p90=90.0, p99=99.0)
+    assert stats.tokens_per_s == Spread(p50=100.0, p75=150.0, p90=180.0, p99=198.0)
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=50))
@@ -208,7 +211,7 @@ def test_a_provider_is_all_of_its_models_together(health: Health) -> None:
     health.observe(ended("cut", model="acme/n", first_token_ms=3.0))
     stats = health.stats("a")
     assert (stats.attempts, stats.uptime) == (2, 0.5)
-    assert stats.first_token_ms == Spread(p50=1.0, p90=3.0, p99=3.0)
+    assert stats.first_token_ms == Spread(p50=1.0, p75=3.0, p90=3.0, p99=3.0)
 
 
 def test_attempts_older_than_the_window_are_forgotten(health: Health, time: Time) -> None:
@@ -295,3 +298,24 @@ def test_what_a_new_catalog_dropped_is_forgotten_and_the_rest_kept(health: Healt
     assert [view.get(key) for key in (KEY, "a:acme/n", "b:acme/m")] == ["troubled", None, None]
     health.observe(ended("ok"))
     assert health.view().get(KEY) is None
+
+
+def test_how_fast_a_model_is_comes_from_its_streams_and_is_worked_out_once_a_second(health: Health, time: Time) -> None:
+    assert health.performance("a", "acme/m") is None
+    health.observe(ended("ok"))
+    assert health.performance("a", "acme/m") is None
+    for n in range(1, 101):
+        health.observe(ended("ok", first_token_ms=n * 10.0, tokens_per_s=float(n)))
+    assert health.performance("a", "acme/m") is None
+    time.seconds += MEASURED_S
+    assert health.performance("a", "acme/m") == Performance(
+        latency_s=Percentiles(p50=0.5, p75=0.75, p90=0.9, p99=0.99),
+        tokens_per_s=Percentiles(p50=50.0, p75=75.0, p90=90.0, p99=99.0),
+    )
+
+
+def test_a_model_that_was_measured_in_one_way_only_has_only_that(health: Health) -> None:
+    health.observe(ended("ok", first_token_ms=500.0))
+    found = health.performance("a", "acme/m")
+    assert found is not None
+    assert (found.latency_s.p50, found.tokens_per_s) == (0.5, Percentiles())

@@ -18,7 +18,7 @@ def test_the_nearest_comes_first_and_there_are_at_most_three() -> None:
 
 def test_nothing_near_is_no_suggestion() -> None:
     assert nearest("zzz", ["gpt-4o"]) == ()
-    assert did_you_mean("zzz", ["gpt-4o"]) == ""
+    assert did_you_mean(nearest("zzz", ["gpt-4o"])) == ""
 
 
 def test_a_name_too_long_to_be_a_misspelling_is_not_compared() -> None:

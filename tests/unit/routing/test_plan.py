@@ -228,8 +228,8 @@ def test_when_nobody_left_has_a_rate_the_call_is_refused_for_the_feature() -> No
         plan(call(features=["web_search", "plugins"]), SEARCHING, WELL, seed=1)
     assert caught.value.status == 400
     assert caught.value.details["candidates"] == [
-        {"candidate": "a:acme/m", "reason": "unpriced_feature"},
-        {"candidate": "b:acme/m", "reason": "unpriced_feature"},
+        {"candidate": "a:acme/m", "reason": "unpriced_feature", "note": "plugins"},
+        {"candidate": "b:acme/m", "reason": "unpriced_feature", "note": "plugins, web_search"},
     ]
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -56,6 +57,20 @@ def sent(body: bytes, cap: int | None = None, **more: Any) -> bytes:
 
 
 # --- requests
+
+
+def test_what_the_provider_is_known_not_to_take_is_left_out() -> None:
+    picky = msgspec.structs.replace(CANDIDATE, unsupported=frozenset({"tools", "logprobs", "structured_outputs"}))
+    body = b'{"model":"m","messages":[],"tools":[],"tool_choice":"auto","logprobs":true,"top_logprobs":2,"seed":1,'
+    body += b'"response_format":{"type":"json_schema"},"max_tokens":5}'
+    asked = call(body, needs=frozenset({"structured_outputs"}))
+    assert json.decode(DIALECT.request(asked, picky, ENDPOINT).body).keys() == {
+        "model",
+        "messages",
+        "seed",
+        "max_tokens",
+    }
+    assert json.decode(DIALECT.request(asked, CANDIDATE, ENDPOINT).body).keys() == asked.fields.keys()
 
 
 def test_a_request_goes_to_the_endpoint_with_its_headers_alone() -> None:

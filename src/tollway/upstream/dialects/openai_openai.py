@@ -13,6 +13,7 @@ from tollway.domain.answer import RESPONSE_ID_CHARS_MAX, Answer, StreamEvent
 from tollway.domain.call import Call
 from tollway.domain.clock import Clock, SystemClock
 from tollway.domain.errors import ProviderFault
+from tollway.domain.parameters import dropped, lacking
 from tollway.domain.plan import Candidate
 from tollway.domain.seams import HttpRequest
 from tollway.domain.usage import Generated
@@ -44,8 +45,12 @@ class OpenAIOpenAI:
     def request(
         self, call: Call, candidate: Candidate, endpoint: Endpoint, *, max_tokens: int | None = None
     ) -> HttpRequest:
-        """Values stay byte-faithful; rewritten are the model's name, the request for usage and, if lowered, the cap."""
+        """Values stay byte-faithful; rewritten are the model's name, the request for usage and, if lowered, the cap.
+        What the candidate is known not to take is left out."""
         fields = dict(call.fields)
+        if candidate.unsupported:
+            for name in dropped(call.fields, call.needs, lacking(candidate.unsupported)):
+                del fields[name]
         fields["model"] = msgspec.Raw(json.encode(candidate.upstream))
         _name_user(fields, call, endpoint)
         if call.stream:
