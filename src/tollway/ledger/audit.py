@@ -65,6 +65,7 @@ class _Replay:
         self._open: dict[str, Transfer] = {}  # holds that are pending or expired
         self._expired: set[str] = set()
         self._epochs: dict[str, int] = {}
+        self._used: dict[str, tuple[int, int]] = {}  # by wallet: posts, and what they charged
         self._metered: set[str] = set()  # wallets that had an unlimited hold: only they may be below zero
 
     def run(self) -> AuditReport:
@@ -83,6 +84,7 @@ class _Replay:
             if self._epochs[own] != newest_epoch:
                 self._differ(f"hold {own} (seq {hold.seq}): pending, but the process that owned it is gone")
         self._compare_accounts()
+        self._compare_usage()
         return report
 
     def _enter(self, transfer: Transfer, *, epoch: int | None, has_call: bool) -> None:
@@ -137,6 +139,8 @@ class _Replay:
         elif transfer.kind == "expire":
             report.expired += 1
         else:
+            calls, charged = self._used.get(transfer.account, (0, 0))
+            self._used[transfer.account] = (calls + 1, charged + transfer.amount)
             report.posts += 1
             report.late_posts += transfer.late
             report.charged_total += transfer.amount
@@ -161,6 +165,17 @@ class _Replay:
             self._differ(f"account {missing}: has transfers but no row")
         if pending_sum or posted_sum:
             self._differ(f"sum over all accounts: {pending_sum} pending, {posted_sum} posted; both must be 0")
+
+    def _compare_usage(self) -> None:
+        """What GET /session/usage sums is what was posted."""
+        kept = {row[0]: (row[1], row[2]) for row in self._connection.execute(QUERIES["usage_of_accounts"])}
+        for account in sorted(self._used.keys() | kept.keys(), key=str):
+            posted, summed = self._used.get(account, (0, 0)), kept.get(account, (0, 0))
+            if posted != summed:
+                self._differ(
+                    f"usage of {account}: sums up {summed[0]} calls and {summed[1]} nano-USD, "
+                    f"its posts are {posted[0]} and {posted[1]}"
+                )
 
     def _account(self, id: str) -> Account:
         account = self._accounts.get(id)

@@ -69,6 +69,9 @@ async def test_the_report_counts_what_there_is(path: Path) -> None:
         ("UPDATE transfers SET kind = 'void' WHERE late = 1", "not allowed when the id is expired"),
         ("UPDATE transfers SET account = 1 WHERE kind = 'void'", "is of another account than its hold"),
         ("UPDATE transfers SET amount = 5000, available = -4000 WHERE kind = 'hold' AND seq = 2", "below zero"),
+        ("UPDATE usage SET charged = charged + 1", "sums up 3 calls and 141 nano-USD, its posts are 3 and 140"),
+        ("DELETE FROM usage", "sums up 0 calls"),
+        ("UPDATE usage SET account = 99", "usage of None: sums up 3 calls"),
         ("UPDATE accounts SET id = 'router:x' WHERE id LIKE 'eip155:%'", "router:x is not a wallet"),
     ],
 )

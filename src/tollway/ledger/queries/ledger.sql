@@ -244,6 +244,12 @@ FROM period
 CROSS JOIN usage ON usage.day = period.day AND usage.account = period.account
 GROUP BY key
 
+-- name: usage_of_accounts
+SELECT accounts.id, sum(usage.calls), sum(usage.charged)
+FROM usage
+LEFT JOIN accounts ON accounts.no = usage.account
+GROUP BY usage.account
+
 -- name: usage_by_user
 -- One row of all calls, then one a user, with the number of rows it was summed from; of those as
 -- many are read as the limit says.
