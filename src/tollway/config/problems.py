@@ -12,6 +12,7 @@ import msgspec
 Path = tuple[str | int, ...]
 
 SHOWN_MAX = 80  # characters of a value that a message quotes: enough to find it by
+SEARCHED_MAX = 2_000  # characters of a value that is searched for what must not be shown: quadratic at the worst
 LISTED_MAX = 20  # names that a message lists
 NAME_MAX = 64  # a longer name is no misspelling; comparing is quadratic in it
 
@@ -60,6 +61,8 @@ def shown(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
+        if len(value) > SEARCHED_MAX:
+            return f"a text of {len(value)} characters"
         safe = _QUERY.sub(r"\1***", _UP_TO_AT.sub(r"\1***@", value))
         return repr(safe if len(safe) <= SHOWN_MAX else safe[:SHOWN_MAX] + "…")
     if isinstance(value, dict):

@@ -43,6 +43,7 @@ def test_an_error_is_a_block_of_lines_one_a_problem() -> None:
         ("a", "'a'"),
         ("a\nb", r"'a\nb'"),
         ("a" * 100, repr("a" * 80 + "…")),
+        pytest.param("://" * 1_000_000, "a text of 3000000 characters", id="long"),
         (True, "true"),
         (False, "false"),
         (5, "5"),

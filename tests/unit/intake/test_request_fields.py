@@ -221,7 +221,8 @@ def test_a_field_that_is_read_whole_may_not_be_huge() -> None:
         (b'"x"', "must be a JSON object"),
         (b'{"model":"\xff"}', r"not valid UTF-8 \(byte 10\)"),
         (b'{"x":{"y":"\xed\xa0\x80"}}', "not valid UTF-8"),
-        (b'{"x":' + b"[" * 1_000 + b"]" * 1_000 + b"}", "nested too deep"),
+        (b'{"x":' + b"[" * 1_000 + b"]" * 1_000 + b"}", "nested too deep: at most 128 levels"),
+        (b'{"x":[' + b"{}," * 200_000 + b"{}]}", "more than 200000 arrays, objects and members"),
     ],
 )
 def test_what_is_no_json_object_is_refused(body: bytes, message: str) -> None:
