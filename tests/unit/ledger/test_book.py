@@ -14,6 +14,8 @@ from tollway.domain.commands import (
     Credited,
     Held,
     Insufficient,
+    Noted,
+    NoteDelivery,
     Posted,
     Refused,
     Revoke,
@@ -21,7 +23,7 @@ from tollway.domain.commands import (
     Voided,
 )
 from tollway.domain.money import AMOUNT_NANO_MAX
-from tollway.ledger.book import KINDS, TABLE, Decision, Expire, State, decide, state_after, state_of
+from tollway.ledger.book import KINDS, TABLE, Decision, DeliveryNote, Expire, State, decide, state_after, state_of
 from tollway.ledger.books import Books
 from tollway.ledger.transfer import COUNTER_NANO_MAX, LOSS, REVENUE, Account, Kind, Transfer, enter, legs_of
 
@@ -279,6 +281,20 @@ def test_revocations_are_forgotten_a_day_after_their_message_expired() -> None:
     assert ledger.books.revocations
     ledger.books.forget(START_MS + 86_400_000)
     assert not ledger.books.revocations
+
+
+@pytest.mark.parametrize("state", TABLE)
+def test_what_became_of_an_answer_is_noted_of_a_posted_call_and_moves_no_money(state: State) -> None:
+    ledger = Ledger(credit(1000), *HISTORIES[state])
+    before = {own: account.balance() for own, account in ledger.books.accounts.items()}
+    note = NoteDelivery(id="x", delivery="complete")
+    if state == "posted":
+        posted = ledger.books.chain("x")[-1]
+        assert ledger.books.decide(note, START_MS).note == DeliveryNote(posted.seq, WALLET, "x", "complete")
+        assert ledger.tell(note) == Noted()
+    else:
+        assert ledger.tell(note) == Refused(reason="unknown_hold")
+    assert {own: account.balance() for own, account in ledger.books.accounts.items()} == before
 
 
 def test_transfers_of_an_account_form_a_chain() -> None:
