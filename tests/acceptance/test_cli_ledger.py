@@ -45,6 +45,12 @@ def test_the_same_reference_credits_once_and_never_another_amount(folder: Path) 
     assert len(json.loads(ledger(folder, "statement", account, "--json"))["data"]) == 1
 
 
+def test_a_reference_is_shown_as_it_was_written(folder: Path) -> None:
+    account = account_id(SolanaWallet.new())
+    ledger(folder, "credit", account, "1.00", "--ref", "[red]invoice[/red]")
+    assert "[red]invoice[/red]" in ledger(folder, "statement", account)
+
+
 def test_an_evm_key_is_one_account_on_every_chain(folder: Path) -> None:
     wallet = EvmWallet.new()
     for number, chain in enumerate(("eip155:1", "eip155:8453")):

@@ -23,7 +23,8 @@ R = TypeVar("R")
 
 EXIT_FAILED = 1
 
-out = Console(highlight=False, soft_wrap=True)
+# What callers and operators wrote is shown as it is: square brackets in it are no markup.
+out = Console(highlight=False, soft_wrap=True, markup=False)
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 ConfigOption = Annotated[

@@ -16,6 +16,7 @@ from typing import Annotated
 
 import typer
 import uvloop
+from rich.text import Text
 
 from tollway.cli.chat import cost_line, print_stream
 from tollway.cli.common import command, out
@@ -128,12 +129,12 @@ async def _provider(simulated: bool) -> AsyncIterator[tuple[str, str]]:
 
 def _ask(url: str, wallet: Wallet, model: str) -> None:
     """One streamed answer to a wallet, then what it did to its account."""
-    out.print(f"\n[bold]The {wallet.account_name} wallet asks:[/bold] {PROMPT}")
+    _say(f"\nThe {wallet.account_name} wallet asks", PROMPT)
     messages = [{"role": "user", "content": PROMPT}]
     body = {"model": model, "messages": messages, "max_tokens": MAX_TOKENS, "temperature": 0}
     with RouterClient(url, wallet) as router:
         usage, tollway = print_stream(router, body)
-        out.print(f"[dim]{cost_line(usage, tollway)}[/dim]")
+        out.print(cost_line(usage, tollway), style="dim")
         print_statement(router.get("/session/transactions")["data"])
 
 
@@ -153,4 +154,4 @@ Ctrl-C ends the demo and removes its wallets and books."""
 
 
 def _say(what: str, value: str) -> None:
-    out.print(f"[bold]{what}:[/bold] {value}")
+    out.print(Text.assemble((f"{what}:", "bold"), f" {value}"))

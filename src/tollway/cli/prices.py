@@ -140,7 +140,7 @@ def set_price(
 
 
 def say(text: str) -> None:
-    out.print(text, markup=False)
+    out.print(text)
 
 
 def _asked(book: PriceBook, model: str | None, provider: str | None) -> list[PriceRow]:

@@ -4,7 +4,6 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from tollway.cli.common import DEFAULT_URL, JsonFlag, UrlOption, WalletOption, command, out, print_json, print_table
 from tollway.client.api import RouterClient
@@ -49,4 +48,4 @@ def usage(
 
 
 def _row(name: str, line: dict[str, Any]) -> list[str]:
-    return [escape(name), *(str(line[count]) for count in COUNTS), line["cost_usd"]]
+    return [name, *(str(line[count]) for count in COUNTS), line["cost_usd"]]
