@@ -37,8 +37,8 @@ RATE = 50.0
 class Size:
     """How much is asked in one measurement. Seconds, but for `streams`."""
 
-    def __init__(self, *, quick: bool) -> None:
-        self.streams = 100 if quick else 500
+    def __init__(self, *, quick: bool, streams: int | None) -> None:
+        self.streams = streams or (100 if quick else 500)
         self.streams_s = 3.0 if quick else 8.0
         self.batch_s = 2.0 if quick else 5.0
         self.latency_s = 3.0 if quick else 10.0
@@ -60,7 +60,7 @@ def body(folder: Path, name: str, knobs: str, *, stream: bool) -> Path:
 
 class Bench:
     def __init__(self, options: argparse.Namespace, folder: Path) -> None:
-        self.size = Size(quick=options.quick)
+        self.size = Size(quick=options.quick, streams=options.streams)
         self.rounds: int = options.rounds
         self.samples: list[dict[str, Any]] = []
         self.facts: dict[str, dict[str, Any]] = {}
@@ -203,6 +203,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--only", action="append", choices=["nginx", "tollway"], help="one gateway; may be repeated")
     parser.add_argument("--quick", action="store_true", help="one small round: a check that it runs, not a figure")
+    parser.add_argument("--streams", type=int, help="streams at once (default 500, with --quick 100)")
     parser.add_argument("--rounds", type=int, help="interleaved rounds (default 3, with --quick 1)")
     options = parser.parse_args()
     options.only = options.only or ["nginx", "tollway"]
