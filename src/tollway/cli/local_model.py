@@ -35,7 +35,7 @@ class LocalModel:
     def __init__(self) -> None:
         path = weights()
         try:
-            import xllamacpp  # type: ignore[import-untyped]  # an optional extra: 40 MB that only the demo needs
+            import xllamacpp  # an optional extra: 40 MB that only the demo needs
         except ImportError as error:
             raise LocalModelMissing(f"xllamacpp can't be used ({error})") from None
         params: Any = xllamacpp.CommonParams()
