@@ -10,7 +10,7 @@ every reading of the bytes that are forwarded, whichever of two repeated keys a 
   a part is there twice; each member is measured by itself.
 
 Escapes: a JSON string is never shorter than its text in UTF-8. A two-byte escape stands for one byte at least one
-shorter, `\\uXXXX` for at most three, a surrogate pair (twelve) for four.
+shorter, `\\uNNNN` for at most three, a surrogate pair (twelve) for four.
 """
 
 from typing import Literal
@@ -184,7 +184,7 @@ def _measure_text(raw: Raw, measured: Measured) -> bool:
             punctuation += _CONTENT_BYTES + _PART_BYTES * len(content) - bool(content)  # no comma after the last
             ascii_text = ascii_text and all(part.text.isascii() for part in content)
     # Looking for escapes takes longer than all the rest. It is worth it where they may be most of the text: when it has
-    # characters that the body has only as \\uXXXX.
+    # characters that the body has only as \\uNNNN.
     measured.text_bytes += (len(raw) if ascii_text else _text_size(raw)) - punctuation
     return True
 
