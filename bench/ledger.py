@@ -19,7 +19,7 @@ from tollway.domain.observer import NullObserver
 from tollway.domain.record import CallRecord
 from tollway.domain.seams import Ledger
 from tollway.domain.usage import Usage
-from tollway.ledger.sqlite import SqliteLedger
+from tollway.ledger.sqlite.store import SqliteLedger
 
 ACCOUNTS = 16
 CREDIT_NANO = 10**16

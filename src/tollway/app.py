@@ -24,7 +24,7 @@ from tollway.intake.limits import Limits
 from tollway.ledger.booking import Bookings
 from tollway.ledger.control import ControlServer
 from tollway.ledger.memory import MemoryLedger
-from tollway.ledger.sqlite import SqliteLedger
+from tollway.ledger.sqlite.store import SqliteLedger
 from tollway.metering.price_list import PriceList, price_list, remarks
 from tollway.ops.fanout import AttemptFeed, Fanout
 from tollway.ops.listener import operator_app

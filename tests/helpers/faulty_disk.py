@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 from typing import Literal
 
-from tollway.ledger.database import connect
+from tollway.ledger.sqlite.database import connect
 
 Fault = Literal["none", "full", "before_commit", "after_commit"]
 

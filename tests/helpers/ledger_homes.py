@@ -8,7 +8,7 @@ from tollway.domain.commands import Command, Entry, Result
 from tollway.domain.observer import NullObserver
 from tollway.domain.seams import Ledger
 from tollway.ledger.memory import MemoryLedger
-from tollway.ledger.sqlite import SqliteLedger
+from tollway.ledger.sqlite.store import SqliteLedger
 
 
 class Home:

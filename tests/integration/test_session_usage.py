@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from helpers.running import Running, chat, running
 from tollway.client.wallet import Wallet
-from tollway.ledger import reader
+from tollway.ledger.sqlite import reader
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -11,8 +11,8 @@ import msgspec
 from tollway.domain.errors import LedgerUnusable
 from tollway.ledger.batch import read_transfer
 from tollway.ledger.book import TABLE, State, state_after
-from tollway.ledger.database import account_of, check_schema, connect_read_only
-from tollway.ledger.queries import QUERIES
+from tollway.ledger.sqlite.database import account_of, check_schema, connect_read_only
+from tollway.ledger.sqlite.queries import QUERIES
 from tollway.ledger.transfer import Account, Transfer, enter, is_wallet, legs_of
 
 DIFFERENCES_SHOWN_MAX = 100  # all are counted; the first ones tell enough

@@ -18,7 +18,7 @@ import msgspec
 from tollway.domain.commands import Credit, Result
 from tollway.domain.errors import LedgerLocked, LedgerOutcomeUnknown, LedgerUnavailable, LedgerUnusable
 from tollway.domain.seams import Ledger
-from tollway.ledger.database import true_path
+from tollway.ledger.sqlite.database import true_path
 from tollway.wire import json
 
 ControlCommand = Credit  # the commands an operator may send; a union when there are more

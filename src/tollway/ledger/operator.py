@@ -17,9 +17,9 @@ from tollway.domain.observer import NullObserver
 from tollway.ledger import audit as audits
 from tollway.ledger.accounts import stored_account
 from tollway.ledger.control import ControlCommand, ControlUnreachable, control
-from tollway.ledger.database import check_schema, connect_read_only, read_account
-from tollway.ledger.reader import read_statement
-from tollway.ledger.sqlite import SqliteLedger
+from tollway.ledger.sqlite.database import check_schema, connect_read_only, read_account
+from tollway.ledger.sqlite.reader import read_statement
+from tollway.ledger.sqlite.store import SqliteLedger
 
 REF_CHARS_MAX = 200
 SOURCE = "operator"

@@ -9,8 +9,8 @@ from helpers.ledgers import HandClock, credit, fresh_id, hold, post, void
 from tollway.domain.errors import LedgerUnusable
 from tollway.domain.observer import NullObserver
 from tollway.ledger.audit import DIFFERENCES_SHOWN_MAX, audit
-from tollway.ledger.database import connect
-from tollway.ledger.sqlite import SqliteLedger
+from tollway.ledger.sqlite.database import connect
+from tollway.ledger.sqlite.store import SqliteLedger
 
 
 @pytest.fixture

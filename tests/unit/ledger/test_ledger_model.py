@@ -14,7 +14,7 @@ from tollway.domain.commands import Burned, Command, Credited, Held, Insufficien
 from tollway.domain.observer import NullObserver
 from tollway.ledger.audit import audit
 from tollway.ledger.memory import MemoryLedger
-from tollway.ledger.sqlite import SqliteLedger
+from tollway.ledger.sqlite.store import SqliteLedger
 
 ACCOUNTS = st.sampled_from([WALLET, OTHER])
 AMOUNTS = st.integers(0, 300)

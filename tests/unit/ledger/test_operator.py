@@ -13,7 +13,7 @@ from tollway.domain.errors import LedgerLocked, LedgerUnusable
 from tollway.domain.observer import NullObserver
 from tollway.ledger import operator
 from tollway.ledger.control import ControlServer
-from tollway.ledger.sqlite import SqliteLedger
+from tollway.ledger.sqlite.store import SqliteLedger
 
 CAIP = "eip155:8453:0x" + "AB" * 20
 

@@ -15,12 +15,12 @@ from helpers.faulty_disk import FaultyDisk
 from helpers.ledgers import OTHER, START_MS, WALLET, HandClock, WatchingObserver, burn, credit, fresh_id, hold, post
 from tollway.domain.commands import Burned, Credited, Held, Insufficient, Posted, Refused, Revoke
 from tollway.domain.errors import LedgerLocked, LedgerUnavailable, LedgerUnusable
-from tollway.ledger import database, sqlite
 from tollway.ledger.audit import audit
 from tollway.ledger.control import socket_path
-from tollway.ledger.queries import migrations
-from tollway.ledger.reader import Reader
-from tollway.ledger.sqlite import SqliteLedger
+from tollway.ledger.sqlite import database, store
+from tollway.ledger.sqlite.queries import migrations
+from tollway.ledger.sqlite.reader import Reader
+from tollway.ledger.sqlite.store import SqliteLedger
 
 
 class Setting:
@@ -156,7 +156,7 @@ async def test_a_load_shared_by_many_survives_the_one_who_gave_up(setting: Setti
 async def test_chains_that_left_memory_answer_from_disk(
     setting: Setting, reads: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "RECENT_CHAINS", 4)
+    monkeypatch.setattr(store, "RECENT_CHAINS", 4)
     await setting.ledger.apply([credit(100)])
     calls = [fresh_id(START_MS + number) for number in range(30)]
     for call in calls:
@@ -169,7 +169,7 @@ async def test_chains_that_left_memory_answer_from_disk(
 
 
 async def test_accounts_that_left_memory_are_loaded_again(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite, "ACCOUNTS_MAX", 8)
+    monkeypatch.setattr(store, "ACCOUNTS_MAX", 8)
     wallets = [f"eip155:0x{number:040x}" for number in range(40)]
     calls = {wallet: fresh_id(START_MS + 1) for wallet in wallets}
     for number, wallet in enumerate(wallets):
@@ -191,7 +191,7 @@ async def test_holds_are_refused_when_too_much_waits_for_the_disk(
     setting: Setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await setting.ledger.apply([credit(100)])
-    monkeypatch.setattr(sqlite, "QUEUE_COMMANDS_MAX", 3)
+    monkeypatch.setattr(store, "QUEUE_COMMANDS_MAX", 3)
     setting.disk.pause()
     call = fresh_id(START_MS + 1)
     await setting.ledger.apply([hold(1, id=call)])
@@ -254,7 +254,7 @@ async def test_one_process_at_a_time_owns_the_books(setting: Setting) -> None:
     script = (
         "import asyncio, sys; from pathlib import Path\n"
         "from tollway.domain.clock import SystemClock; from tollway.domain.observer import NullObserver\n"
-        "from tollway.ledger.sqlite import SqliteLedger\n"
+        "from tollway.ledger.sqlite.store import SqliteLedger\n"
         "asyncio.run(SqliteLedger.open(Path(sys.argv[1]), SystemClock(), NullObserver()))\n"
     )
     other = await asyncio.to_thread(

@@ -37,10 +37,10 @@ from tollway.domain.record import CallRecord
 from tollway.ledger.batch import Batch, subject_of
 from tollway.ledger.book import Expire
 from tollway.ledger.books import REVOCATION_GRACE_MS, Books, Key
-from tollway.ledger.database import Connect, Snapshot, connect, true_path
-from tollway.ledger.lock import FileLock
-from tollway.ledger.reader import Reader
-from tollway.ledger.writer import Writer, Written
+from tollway.ledger.sqlite.database import Connect, Snapshot, connect, true_path
+from tollway.ledger.sqlite.lock import FileLock
+from tollway.ledger.sqlite.reader import Reader
+from tollway.ledger.sqlite.writer import Writer, Written
 from tollway.wire import json
 
 RECENT_CHAINS = 4096  # ended chains kept in memory, once to twice as many: repeats of these cost no read

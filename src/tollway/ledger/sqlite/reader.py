@@ -14,8 +14,8 @@ from tollway.domain.answer import RESPONSE_ID_CHARS_MAX
 from tollway.domain.commands import Statement, UsageBy, UsageReport
 from tollway.domain.record import CallRecord
 from tollway.ledger.batch import read_transfer
-from tollway.ledger.database import connect_read_only, read_account
-from tollway.ledger.queries import QUERIES
+from tollway.ledger.sqlite.database import connect_read_only, read_account
+from tollway.ledger.sqlite.queries import QUERIES
 from tollway.ledger.statement import check_limit, decode_cursor, statement_of
 from tollway.ledger.transfer import Account, Transfer
 from tollway.ledger.usage import USERS_READ_MAX, check_period, day_key, day_number, report, unnamed

@@ -23,8 +23,8 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from tollway.ledger.batch import Batch
-from tollway.ledger.database import Connect, Snapshot, begin_epoch, migrate, read_snapshot, read_state
-from tollway.ledger.queries import QUERIES
+from tollway.ledger.sqlite.database import Connect, Snapshot, begin_epoch, migrate, read_snapshot, read_state
+from tollway.ledger.sqlite.queries import QUERIES
 
 # As much as a large batch writes: a disk where only this much fits is not called mended for one small page.
 PROBE_BYTES = 1_000_000

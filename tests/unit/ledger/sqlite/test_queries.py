@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 import tollway.ledger
-from tollway.ledger.database import connect, migrate
-from tollway.ledger.queries import QUERIES, migrations
+from tollway.ledger.sqlite.database import connect, migrate
+from tollway.ledger.sqlite.queries import QUERIES, migrations
 
-SOURCES = Path(tollway.ledger.__file__).parent
+LEDGER = Path(tollway.ledger.__file__).parent
+SOURCES = [*LEDGER.glob("*.py"), *(LEDGER / "sqlite").glob("*.py")]
 SCHEMA_STEPS = {"create_schema_version"}
 
 
@@ -23,14 +24,14 @@ def test_every_query_is_valid_on_the_newest_schema(name: str, tmp_path: Path) ->
 
 
 def test_every_query_is_used_and_every_query_that_is_used_exists() -> None:
-    text = "".join(path.read_text() for path in SOURCES.glob("*.py"))
+    text = "".join(path.read_text() for path in SOURCES)
     used = set(re.findall(r'QUERIES\["(\w+)"\]', text)) | set(re.findall(r'"(insert_\w+)"', text))
     used |= {"insert_void", "insert_expire"}  # named by the kind of transfer
     assert used == QUERIES.keys()
 
 
 def test_no_python_holds_sql() -> None:
-    for path in SOURCES.glob("*.py"):
+    for path in SOURCES:
         assert not re.search(r'"\s*(SELECT|INSERT|UPDATE|DELETE|CREATE|PRAGMA|BEGIN|COMMIT)\b', path.read_text()), path
 
 

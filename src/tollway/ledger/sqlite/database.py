@@ -13,7 +13,7 @@ import msgspec
 
 from tollway.domain.errors import LedgerUnusable
 from tollway.ledger.batch import read_transfer
-from tollway.ledger.queries import QUERIES, migrations
+from tollway.ledger.sqlite.queries import QUERIES, migrations
 from tollway.ledger.transfer import LOSS, REVENUE, Account, Transfer
 
 SQLITE_VERSION_MIN = (3, 24, 0)  # upserts

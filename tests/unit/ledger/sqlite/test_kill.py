@@ -13,7 +13,7 @@ from tollway.domain.clock import SystemClock
 from tollway.domain.commands import Posted, Result
 from tollway.domain.observer import NullObserver
 from tollway.ledger.audit import audit
-from tollway.ledger.sqlite import SqliteLedger
+from tollway.ledger.sqlite.store import SqliteLedger
 
 # Prints the id of each post that was acknowledged; every third call stays in flight for ever.
 LOAD = """
@@ -23,7 +23,7 @@ from helpers.ledgers import WALLET, credit, hold, post
 from tollway.domain.clock import SystemClock
 from tollway.domain.ids import new_id
 from tollway.domain.observer import NullObserver
-from tollway.ledger.sqlite import SqliteLedger
+from tollway.ledger.sqlite.store import SqliteLedger
 
 async def work(ledger, clock, number):
     while True:
@@ -65,7 +65,7 @@ def test_after_a_kill_the_books_hold_every_acknowledged_post_and_no_hold(tmp_pat
 
 def acknowledged_before_a_kill(path: Path, count: int) -> list[str]:
     """The ids of all the posts that the killed process was told were booked, at least `count`."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     with subprocess.Popen(
         [sys.executable, "-c", LOAD, path], stdout=subprocess.PIPE, text=True, env=environment
     ) as process:

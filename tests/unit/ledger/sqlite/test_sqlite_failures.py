@@ -14,7 +14,7 @@ from helpers.ledgers import START_MS, WALLET, HandClock, WatchingObserver, burn,
 from tollway.domain.commands import Burned, Credited, Held, Posted, Refused, Revoke, Voided
 from tollway.domain.errors import LedgerOutcomeUnknown, LedgerUnavailable, LedgerUnusable
 from tollway.ledger.audit import audit
-from tollway.ledger.sqlite import SqliteLedger
+from tollway.ledger.sqlite.store import SqliteLedger
 
 
 class Setting:
