@@ -212,11 +212,11 @@ async def test_of_concurrent_burns_of_a_nonce_one_is_granted(home: Home) -> None
 
 async def test_a_revoked_message_stays_revoked(home: Home) -> None:
     revoke = Revoke(account=WALLET, message_hash="ab" * 32, expires_ms=START_MS + 1000)
-    assert not home.ledger.revoked("ab" * 32)
+    assert not await home.ledger.revoked("ab" * 32)
     assert await home.apply(revoke, revoke) == [Revoked(), Revoked()]
-    assert home.ledger.revoked("ab" * 32)
+    assert await home.ledger.revoked("ab" * 32)
     await home.restart()
-    assert home.ledger.revoked("ab" * 32)
+    assert await home.ledger.revoked("ab" * 32)
 
 
 async def test_a_secret_is_made_once_and_kept(home: Home) -> None:

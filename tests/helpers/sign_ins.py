@@ -74,7 +74,7 @@ class NonceLedger:
                 return Revoked()
         raise AssertionError(f"no sign-in sends {command}")
 
-    def revoked(self, message_hash: str) -> bool:
+    async def revoked(self, message_hash: str) -> bool:
         return message_hash in self.revocations
 
     async def balance(self, account: str) -> Balance | None:

@@ -78,7 +78,7 @@ class SignIn:
             key = hashlib.sha256(value).digest()
             known = self._known.get(key, now_ms)
             if known is not None and now_ms >= known.opens_ms:
-                self._check_revoked(known.caller)
+                await self._check_revoked(known.caller)
                 return known.caller
         return await self._examine(value, carrier, key, now_ms, scope)
 
@@ -106,7 +106,7 @@ class SignIn:
         caller = _caller(envelope, message, window, ours)
         self._policy.check_account(caller.account)
         single_use = is_single_use(envelope, ours)
-        self._check_revoked(caller, single_use=single_use)
+        await self._check_revoked(caller, single_use=single_use)
         if not single_use:
             self._known.put(key, _Known(caller=caller, opens_ms=window.opens_ms), window.closes_ms)
             return caller
@@ -139,8 +139,8 @@ class SignIn:
             raise InvalidSignature("The signature is not this account's over this message: sign the exact text sent.")
         self._verified.put(key, True, window.closes_ms)
 
-    def _check_revoked(self, caller: Caller, *, single_use: bool = False) -> None:
-        if self._ledger.revoked(caller.message_hash):
+    async def _check_revoked(self, caller: Caller, *, single_use: bool = False) -> None:
+        if await self._ledger.revoked(caller.message_hash):
             if single_use:
                 raise _used()
             raise RevokedSignIn("This sign-in was revoked: sign a new message.")

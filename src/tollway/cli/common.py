@@ -13,6 +13,7 @@ from rich.table import Table
 
 from tollway.client.errors import RouterError, RouterUnreachable, WalletError
 from tollway.config.load import load, load_ledger
+from tollway.config.places import LedgerUrl
 from tollway.config.problems import ConfigError
 from tollway.config.schema import Config
 from tollway.domain.errors import LedgerUnusable, TollwayError
@@ -92,9 +93,6 @@ def configuration(path: Path | None, **overrides: str) -> Config:
     return load(path, {**os.environ, **overrides})
 
 
-def ledger_path(path: Path | None) -> Path:
-    """The file with the books. Raises ConfigError, and CommandFailed when they are only in a router's memory."""
-    books = load_ledger(path, os.environ).path
-    if books is None:
-        raise CommandFailed('ledger.url is "memory:": those books are in the router alone and can\'t be reached.')
-    return books
+def ledger_url(path: Path | None) -> LedgerUrl:
+    """Where the books are. Raises ConfigError."""
+    return load_ledger(path, os.environ)

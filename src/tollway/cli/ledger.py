@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from tollway.api.session import entry_view
-from tollway.cli.common import CommandFailed, ConfigOption, JsonFlag, command, ledger_path, out, print_json
+from tollway.cli.common import CommandFailed, ConfigOption, JsonFlag, command, ledger_url, out, print_json
 from tollway.cli.tables import audit_lines, print_statement
 from tollway.domain.commands import RefusalReason, Refused
 from tollway.domain.errors import LedgerOutcomeUnknown
@@ -38,7 +38,7 @@ def credit(
 ) -> None:
     """Credit a wallet. Spendable at once, whether or not a router is running."""
     try:
-        result = asyncio.run(operator.credit(ledger_path(config), account, parse_usd(usd), ref))
+        result = asyncio.run(operator.credit(ledger_url(config), account, parse_usd(usd), ref))
     except LedgerOutcomeUnknown:
         raise CommandFailed(
             "the ledger can't tell whether this is booked: run the same command again, with the same --ref"
@@ -62,7 +62,7 @@ def statement(
     as_json: JsonFlag = False,
 ) -> None:
     """Show an account's transactions, newest first."""
-    page = operator.statement(ledger_path(config), account, limit, cursor)
+    page = operator.statement(ledger_url(config), account, limit, cursor)
     entries = [json.decode(json.encode(entry_view(entry))) for entry in page.entries]
     if as_json:
         print_json({"data": entries, "next_cursor": page.next_cursor})
@@ -76,7 +76,7 @@ def statement(
 @command
 def audit(config: ConfigOption = None, as_json: JsonFlag = False) -> None:
     """Prove the books: recompute every account from its transfers. Exits 1 when anything differs."""
-    report = operator.audit(ledger_path(config))
+    report = operator.audit(ledger_url(config))
     if as_json:
         print_json(report)
     else:

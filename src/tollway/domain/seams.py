@@ -70,7 +70,9 @@ class Ledger(Protocol):
         """What posted calls came to, from `first` to `last` (UTC, both included). ValueError for a period of too many
         days, or with too many users to tell apart."""
 
-    def revoked(self, message_hash: str) -> bool: ...
+    async def revoked(self, message_hash: str) -> bool:
+        """Whether a `Revoke` of the message was answered before this was asked, on whichever replica. Raises
+        LedgerUnavailable when that can't be told: then the message is not accepted."""
 
     async def secret(self, name: str) -> bytes:
         """32 random bytes under `name`, made on first use and kept with the books (the HMAC key of nonces)."""

@@ -1,18 +1,15 @@
 """Proves the books from their rows: replays every transfer and compares what comes out with what is written.
 
-Reads one consistent state of the file, so that it works while a router runs. Knows no rule that isn't the book's.
+Knows no store, and no rule that isn't the book's.
 """
 
-import sqlite3
-from pathlib import Path
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import msgspec
 
-from tollway.domain.errors import LedgerUnusable
 from tollway.ledger.batch import read_transfer
 from tollway.ledger.book import TABLE, State, state_after
-from tollway.ledger.sqlite.database import account_of, check_schema, connect_read_only
-from tollway.ledger.sqlite.queries import QUERIES
 from tollway.ledger.transfer import Account, Transfer, enter, is_wallet, legs_of
 
 DIFFERENCES_SHOWN_MAX = 100  # all are counted; the first ones tell enough
@@ -43,35 +40,34 @@ class AuditReport(msgspec.Struct, kw_only=True):
         return self.difference_count == 0
 
 
-def audit(path: Path) -> AuditReport:
-    """Raises LedgerUnusable when there are no books at `path`, or the file can't be read."""
-    connection = connect_read_only(path)
-    try:
-        if not check_schema(connection):
-            raise LedgerUnusable(f"The ledger at {path} is empty: nothing has been booked yet.")
-        connection.execute(QUERIES["begin_read"])
-        return _Replay(connection).run()
-    except sqlite3.Error as error:
-        raise LedgerUnusable(f"The ledger at {path} can't be read ({error}): restore it from a backup.") from error
-    finally:
-        connection.close()
+class Rows(msgspec.Struct, frozen=True, kw_only=True):
+    """What a store has written, all of it from one moment."""
+
+    # The columns that `read_transfer` reads, the epoch of a hold, whether there is a record of the call; by seq.
+    transfers: Iterable[tuple[Any, ...]]
+    accounts: Iterable[Account]  # an account that is kept in parts as their sum
+    usage: Iterable[tuple[str | None, int, int]]  # by wallet: calls, and what they were charged
+    abandoned: Callable[[int], bool]  # whether an epoch is one whose pending holds should have expired
+
+
+def replay(rows: Rows) -> AuditReport:
+    return _Replay(rows).run()
 
 
 class _Replay:
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
         self._report = AuditReport()
         self._accounts: dict[str, Account] = {}
         self._open: dict[str, Transfer] = {}  # holds that are pending or expired
         self._expired: set[str] = set()
         self._epochs: dict[str, int] = {}
-        self._used: dict[str, tuple[int, int]] = {}  # by wallet: posts, and what they charged
+        self._used: dict[str | None, tuple[int, int]] = {}  # by wallet: posts, and what they charged
         self._metered: set[str] = set()  # wallets that had an unlimited hold: only they may be below zero
 
     def run(self) -> AuditReport:
         report = self._report
-        (newest_epoch,) = self._connection.execute(QUERIES["newest_epoch"]).fetchone()
-        for row in self._connection.execute(QUERIES["all_transfers"]):
+        for row in self._rows.transfers:
             if row[4] is None:
                 self._differ(f"transfer {row[0]}: its account does not exist")
                 continue
@@ -81,7 +77,7 @@ class _Replay:
                 report.unsettled += 1
                 continue
             report.pending += 1
-            if self._epochs[own] != newest_epoch:
+            if self._rows.abandoned(self._epochs[own]):
                 self._differ(f"hold {own} (seq {hold.seq}): pending, but the process that owned it is gone")
         self._compare_accounts()
         self._compare_usage()
@@ -149,8 +145,7 @@ class _Replay:
 
     def _compare_accounts(self) -> None:
         pending_sum = posted_sum = 0
-        for row in self._connection.execute(QUERIES["all_accounts"]):
-            written = account_of(row)
+        for written in self._rows.accounts:
             self._report.accounts += 1
             pending_sum += written.debits_pending - written.credits_pending
             posted_sum += written.debits_posted - written.credits_posted
@@ -168,7 +163,7 @@ class _Replay:
 
     def _compare_usage(self) -> None:
         """What GET /session/usage sums is what was posted."""
-        kept = {row[0]: (row[1], row[2]) for row in self._connection.execute(QUERIES["usage_of_accounts"])}
+        kept = {row[0]: (row[1], row[2]) for row in self._rows.usage}
         for account in sorted(self._used.keys() | kept.keys(), key=str):
             posted, summed = self._used.get(account, (0, 0)), kept.get(account, (0, 0))
             if posted != summed:

@@ -83,7 +83,7 @@ class MemoryLedger:
                 add_call(groups, keys.get(by, record.user), record.usage, post.amount)
         return report(by, groups)
 
-    def revoked(self, message_hash: str) -> bool:
+    async def revoked(self, message_hash: str) -> bool:
         return message_hash in self._books.revocations
 
     async def secret(self, name: str) -> bytes:

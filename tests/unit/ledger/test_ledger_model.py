@@ -12,8 +12,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 from helpers.ledgers import OTHER, WALLET, HandClock, burn, credit, fresh_id, hold, post, void
 from tollway.domain.commands import Burned, Command, Credited, Held, Insufficient, Posted, Refused, Result, Voided
 from tollway.domain.observer import NullObserver
-from tollway.ledger.audit import audit
 from tollway.ledger.memory import MemoryLedger
+from tollway.ledger.sqlite.audit import audit
 from tollway.ledger.sqlite.store import SqliteLedger
 
 ACCOUNTS = st.sampled_from([WALLET, OTHER])

@@ -10,9 +10,9 @@ from helpers.ledgers import USD, WALLET, HandClock, credit, fresh_id, hold, post
 from tollway.domain.commands import Posted
 from tollway.domain.observer import NullObserver
 from tollway.domain.usage import Usage
-from tollway.ledger.audit import audit
 from tollway.ledger.batch import TOKENS_MAX
 from tollway.ledger.sqlite import reader
+from tollway.ledger.sqlite.audit import audit
 from tollway.ledger.sqlite.store import SqliteLedger
 
 DAY = date(2026, 1, 1)

@@ -13,6 +13,7 @@ from tollway.domain.errors import LedgerLocked, LedgerUnusable
 from tollway.domain.observer import NullObserver
 from tollway.ledger import operator
 from tollway.ledger.control import ControlServer
+from tollway.ledger.sqlite import desk
 from tollway.ledger.sqlite.store import SqliteLedger
 
 CAIP = "eip155:8453:0x" + "AB" * 20
@@ -92,7 +93,7 @@ async def test_an_account_is_checked_before_anything_is_opened(path: Path) -> No
 async def test_an_owner_that_does_not_listen_is_named_after_some_tries(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(operator, "LOCKED_TRIES", 2)
+    monkeypatch.setattr(desk, "LOCKED_TRIES", 2)
     monkeypatch.setattr(operator, "LOCKED_AGAIN_S", 0)
     ledger = await SqliteLedger.open(path, SystemClock(), NullObserver())
     with pytest.raises(LedgerLocked, match="doesn't listen"):
@@ -113,7 +114,7 @@ async def test_an_owner_that_leaves_meanwhile_is_waited_for(path: Path, monkeypa
         await ledger.aclose()
 
     closing = asyncio.create_task(leave())
-    monkeypatch.setattr(operator, "_pause", notice)
+    monkeypatch.setattr(desk, "_pause", notice)
     assert await operator.credit(path, CAIP, 5, "r") == Credited(available=5)
 
 

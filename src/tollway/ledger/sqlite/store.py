@@ -154,7 +154,7 @@ class SqliteLedger:
     async def usage(self, account: str, *, by: UsageBy, first: date, last: date) -> UsageReport:
         return await self._read(self._reading().usage(account, by, first, last))
 
-    def revoked(self, message_hash: str) -> bool:
+    async def revoked(self, message_hash: str) -> bool:
         return message_hash in self._books.revocations
 
     async def secret(self, name: str) -> bytes:

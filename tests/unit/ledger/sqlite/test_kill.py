@@ -12,7 +12,7 @@ from helpers.ledgers import post
 from tollway.domain.clock import SystemClock
 from tollway.domain.commands import Posted, Result
 from tollway.domain.observer import NullObserver
-from tollway.ledger.audit import audit
+from tollway.ledger.sqlite.audit import audit
 from tollway.ledger.sqlite.store import SqliteLedger
 
 # Prints the id of each post that was acknowledged; every third call stays in flight for ever.

@@ -15,9 +15,9 @@ from helpers.faulty_disk import FaultyDisk
 from helpers.ledgers import OTHER, START_MS, WALLET, HandClock, WatchingObserver, burn, credit, fresh_id, hold, post
 from tollway.domain.commands import Burned, Credited, Held, Insufficient, Posted, Refused, Revoke
 from tollway.domain.errors import LedgerLocked, LedgerUnavailable, LedgerUnusable
-from tollway.ledger.audit import audit
 from tollway.ledger.control import socket_path
 from tollway.ledger.sqlite import database, store
+from tollway.ledger.sqlite.audit import audit
 from tollway.ledger.sqlite.queries import migrations
 from tollway.ledger.sqlite.reader import Reader
 from tollway.ledger.sqlite.store import SqliteLedger
@@ -235,7 +235,7 @@ async def test_old_revocations_leave_the_disk(setting: Setting) -> None:
     setting.clock.ms += 86_400_000
     await setting.ledger.apply([credit(1)])
     assert setting.rows("SELECT * FROM revocations") == []
-    assert not setting.ledger.revoked("h")
+    assert not await setting.ledger.revoked("h")
 
 
 async def test_each_opening_is_an_epoch(setting: Setting) -> None:

@@ -13,7 +13,7 @@ from helpers.faulty_disk import Fault, FaultyDisk
 from helpers.ledgers import START_MS, WALLET, HandClock, WatchingObserver, burn, credit, fresh_id, hold, post, void
 from tollway.domain.commands import Burned, Credited, Held, Posted, Refused, Revoke, Voided
 from tollway.domain.errors import LedgerOutcomeUnknown, LedgerUnavailable, LedgerUnusable
-from tollway.ledger.audit import audit
+from tollway.ledger.sqlite.audit import audit
 from tollway.ledger.sqlite.store import SqliteLedger
 
 
@@ -141,7 +141,7 @@ async def test_an_unknown_outcome_is_told_truthfully_when_asked_again(
         await setting.ledger.apply([hold(5)])
     await setting.mend()
     assert await setting.available() == (950 if booked else 900)
-    assert setting.ledger.revoked("h") is booked
+    assert await setting.ledger.revoked("h") is booked
     posted, burned = await setting.ledger.apply([post(call, 50), burn("n")])
     assert posted == Posted(charged=50, loss=0, available=950)
     assert burned == (Refused(reason="nonce_used") if booked else Burned())

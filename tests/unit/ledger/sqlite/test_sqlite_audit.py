@@ -8,7 +8,8 @@ import pytest
 from helpers.ledgers import HandClock, credit, fresh_id, hold, post, void
 from tollway.domain.errors import LedgerUnusable
 from tollway.domain.observer import NullObserver
-from tollway.ledger.audit import DIFFERENCES_SHOWN_MAX, audit
+from tollway.ledger.audit import DIFFERENCES_SHOWN_MAX
+from tollway.ledger.sqlite.audit import audit
 from tollway.ledger.sqlite.database import connect
 from tollway.ledger.sqlite.store import SqliteLedger
 

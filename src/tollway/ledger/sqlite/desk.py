@@ -1,0 +1,90 @@
+"""An operator's hands on an embedded ledger, router running or not.
+
+Writing goes through the router's socket when one runs, else it takes the lock and writes itself; reading opens the file
+read-only.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+from tollway.domain.clock import SystemClock
+from tollway.domain.commands import Balance, Result, Statement
+from tollway.domain.errors import LedgerLocked, LedgerUnusable
+from tollway.domain.observer import NullObserver
+from tollway.ledger.audit import AuditReport
+from tollway.ledger.control import ControlCommand, ControlUnreachable, control
+from tollway.ledger.sqlite import audit as audits
+from tollway.ledger.sqlite.database import check_schema, connect_read_only, read_account
+from tollway.ledger.sqlite.reader import read_statement
+from tollway.ledger.sqlite.store import SqliteLedger
+
+# A router that starts or stops holds the lock for a moment without listening.
+LOCKED_TRIES = 50
+LOCKED_AGAIN_S = 0.1
+
+
+class SqliteDesk:
+    """Implements operator.Desk for the file at `path`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    async def apply(self, commands: Sequence[ControlCommand]) -> list[Result]:
+        for _ in range(LOCKED_TRIES):
+            try:
+                return [await control(self._path, command) for command in commands]
+            except ControlUnreachable:
+                pass
+            try:
+                ledger = await SqliteLedger.open(self._path, SystemClock(), NullObserver())
+            except LedgerLocked:
+                await _pause(LOCKED_AGAIN_S)
+                continue
+            try:
+                return await ledger.apply(commands)
+            finally:
+                await ledger.aclose()
+        raise LedgerLocked(
+            f"Another process owns the ledger at {self._path} but doesn't listen: stop it, then try again."
+        )
+
+    def balance(self, account: str) -> Balance | None:
+        with _Reading(self._path) as connection:
+            known = read_account(connection, account)
+        return known.balance() if known.no else None
+
+    def statement(self, account: str, limit: int, cursor: str | None) -> Statement:
+        with _Reading(self._path) as connection:
+            return read_statement(connection, account, limit, cursor)
+
+    def audit(self) -> AuditReport:
+        return audits.audit(self._path)
+
+
+async def _pause(seconds: float) -> None:
+    await asyncio.sleep(seconds)
+
+
+class _Reading:
+    """A read-only connection to books that this tollway understands."""
+
+    def __init__(self, database: Path) -> None:
+        self._database = database
+        self._connection = connect_read_only(database)
+
+    def __enter__(self) -> sqlite3.Connection:
+        try:
+            if check_schema(self._connection):
+                return self._connection
+        except BaseException:
+            self._connection.close()
+            raise
+        self._connection.close()
+        raise LedgerUnusable(f"The ledger at {self._database} is empty: nothing has been booked yet.")
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        self._connection.close()
+        if isinstance(error, sqlite3.Error):
+            raise LedgerUnusable(f"The ledger at {self._database} can't be read ({error}).") from error
