@@ -94,7 +94,7 @@ async def test_an_owner_that_does_not_listen_is_named_after_some_tries(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(desk, "LOCKED_TRIES", 2)
-    monkeypatch.setattr(operator, "LOCKED_AGAIN_S", 0)
+    monkeypatch.setattr(desk, "LOCKED_AGAIN_S", 0)
     ledger = await SqliteLedger.open(path, SystemClock(), NullObserver())
     with pytest.raises(LedgerLocked, match="doesn't listen"):
         await operator.credit(path, CAIP, 5, "r")
