@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 import msgspec
 
-from tollway.auth.signin import SignIn
 from tollway.domain.answer import Answer, Reading
 from tollway.domain.call import Call, Caller
 from tollway.domain.commands import Posted
@@ -56,13 +55,12 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pipeline:
-    """One instance a process. `snapshot` may be swapped between calls; `draining` refuses new ones."""
+    """One instance a process. `snapshot` may be swapped at any time, for calls to come; `draining` refuses them."""
 
     def __init__(
         self,
         snapshot: Snapshot,
         *,
-        sign_in: SignIn,
         bookings: Bookings,
         health: Health,
         observer: Observer,
@@ -73,7 +71,6 @@ class Pipeline:
         self.draining = False
         self.running = CallsInFlight()
         self._arrivals = Arrivals()
-        self._sign_in = sign_in
         self._bookings = bookings
         self._health = health
         self._observer = observer
@@ -88,7 +85,7 @@ class Pipeline:
         if len(self.running) >= snapshot.calls_max:
             raise Overloaded("This router has as many calls in flight as it may: try again.", retry_after_ms=1_000)
         with self.running.enter(snapshot.slow_sender_s) as watch:
-            caller = await self._sign_in.identify(headers.sign_in, headers.authorization)
+            caller = await snapshot.sign_in.identify(headers.sign_in, headers.authorization)
             try:
                 limits = (self._arrivals, snapshot.body_bytes_max, watch, snapshot.slow_sender_s)
                 body = await watch.wait(read_body(receive, headers.all, *limits))

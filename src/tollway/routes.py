@@ -69,4 +69,4 @@ def routes(services: Services) -> App:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await exact.get(scope["path"], router)(scope, receive, send)
 
-    return cors(services, app) if services.cors_origins else app
+    return cors(services, app)

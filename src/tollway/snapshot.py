@@ -1,7 +1,8 @@
-"""What a running router serves, as one immutable value: replaced whole if at all, kept by a call until its end."""
+"""What a running router serves, as one immutable value: replaced whole by a reload, kept by a call until its end."""
 
 import msgspec
 
+from tollway.auth.signin import SignIn
 from tollway.intake.limits import Limits
 from tollway.routing.catalog import Catalog
 from tollway.upstream.attempts import Attempts
@@ -14,16 +15,21 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True):
     total_max: int
 
 
-class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True, weakref=True):
     """The configuration, joined and checked. Times in seconds."""
 
+    sign_in: SignIn
+    challenge: bytes  # WWW-Authenticate
     catalog: Catalog
     attempts: Attempts
     limits: Limits
     body_bytes_max: int
+    header_bytes_max: int  # all headers of a request together
     calls_max: int  # at once; more are refused before memory grows
     keep_alive_s: float
     slow_reader_s: float
     slow_sender_s: float
+    drain_s: float
     unlimited: bool  # billing.mode = "metered": count and record, never refuse
     welcome: Welcome | None = None
+    cors_origins: tuple[str, ...] = ()  # of pages whose scripts may read answers; "*" is any

@@ -7,7 +7,7 @@ async with running({"sim": "tokens=5"}) as router:
 
 import contextlib
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from tollway.cli.serve import free_address, serving
 from tollway.client.siwx import sign_in_header
 from tollway.client.wallet import EvmWallet, SolanaWallet, Wallet, account_id
 from tollway.config.load import loads
+from tollway.config.schema import Config
 from tollway.domain.commands import Balance, Credit, Credited
 from tollway.domain.money import parse_usd
 from tollway.simulator import Simulator
@@ -43,13 +44,27 @@ price = {price}
 class Running:
     """A router that serves, and what tests ask it."""
 
-    def __init__(self, router: Router, url: str, simulators: dict[str, Simulator]) -> None:
+    def __init__(
+        self, router: Router, url: str, simulators: dict[str, Simulator], read: Callable[[str], Config], text: str
+    ) -> None:
         self.router = router
         self.url = url
         self.simulators = simulators
+        self.text = text  # the configuration, as TOML
+        self.read = read
         self.accounts: set[str] = set()  # of the wallets that were credited
         # Without TLS to verify: loading the certificate authorities would take longer than most tests.
         self.http = httpx2.AsyncClient(base_url=url, timeout=30.0, verify=False)
+
+    async def reload(self, *changes: tuple[str, str]) -> bool:
+        """Take each change, (what stands there, what is to stand there), over into the configuration and reload it."""
+        text = self.text
+        for old, new in changes:
+            assert old in text, f"{old!r} is not in the configuration"
+            text = text.replace(old, new)
+        accepted = await self.router.reloader.reload(lambda: self.read(text))
+        self.text = text if accepted else self.text
+        return accepted
 
     @property
     def ledger(self) -> Any:
@@ -130,9 +145,12 @@ async def running(
                 provider_extra=provider_extra,
                 model_extra=model_extra,
             )
-        loaded = loads(text, {"TOLLWAY_SERVER__LISTEN": str(place)}, Path())
-        router, url = await stack.enter_async_context(serving(loaded))
-        serving_router = Running(router, url, simulators)
+
+        def read(text: str) -> Config:
+            return loads(text, {"TOLLWAY_SERVER__LISTEN": str(place)}, Path())
+
+        router, url = await stack.enter_async_context(serving(read(text)))
+        serving_router = Running(router, url, simulators, read, text)
         stack.push_async_callback(serving_router.http.aclose)
         yield serving_router
 

@@ -29,8 +29,8 @@ async def lost(router: Running) -> int:
 
 async def check_books(router: Running) -> None:
     """Double entry over every account there is: both sums are zero, nothing is pending, no wallet is below zero."""
-    providers = router.router.services.pipeline.snapshot.catalog.providers
-    names = [*router.accounts, *OWN_ACCOUNTS, *(f"provider:{provider.id}" for provider in providers)]
+    served = {provider.id for provider in router.router.services.snapshot.catalog.providers}
+    names = [*router.accounts, *OWN_ACCOUNTS, *(f"provider:{name}" for name in served | router.simulators.keys())]
     accounts = [await account(router, name) for name in names]
     assert [found.account for found in accounts if found.debits_pending or found.credits_pending] == []
     assert sum(found.debits_posted for found in accounts) == sum(found.credits_posted for found in accounts)

@@ -181,8 +181,3 @@ async def test_without_origins_there_is_no_cors(closed_router: Running, path: st
     assert answer.status_code in (404, 405)
     assert cors_headers(answer) == {}
     assert "vary" not in answer.headers
-
-
-async def test_without_origins_nothing_is_wrapped_around_the_interface(router: Running, closed_router: Running) -> None:
-    assert router.router.asgi.__qualname__.startswith("cors.")  # type: ignore[attr-defined]
-    assert closed_router.router.asgi.__qualname__.startswith("routes.")  # type: ignore[attr-defined]

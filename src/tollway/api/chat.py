@@ -10,22 +10,20 @@ from tollway.api.services import (
     header_guard,
     method_not_allowed,
 )
-from tollway.domain.ids import new_id
-from tollway.egress.reply import Reply, Send
+from tollway.egress.reply import Send
 from tollway.pipeline import ChatHeaders
 
 
 def chat_completions(services: Services) -> App:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        request_id = new_id(services.clock.now_ms())
-        reply = Reply(send, request_id, challenge=services.challenge)
+        reply = services.reply(send)
 
         async def work() -> None:
             headers = scope["headers"]
-            header_guard(headers, services.header_bytes_max)
+            header_guard(headers, services.snapshot.header_bytes_max)
             if scope["method"] != "POST":
                 raise method_not_allowed(scope["method"], ("POST",))
-            await services.pipeline.chat(request_id, read_headers(headers), receive, reply)
+            await services.pipeline.chat(reply.request_id, read_headers(headers), receive, reply)
 
         await guarded(services, reply, work)
 

@@ -1,15 +1,15 @@
 """CORS (the Fetch standard, 3.2) for wallets in browsers: whose pages' scripts may call, and what they may read.
 
-Wrapped around the whole interface, and only where `server.cors_origins` names somebody. Signing in takes a header and
-never a cookie, so no answer allows credentials, and any request header may be sent: what is unknown is ignored anyway.
+Wrapped around the whole interface; where `server.cors_origins` names nobody, nothing is looked at. Signing in takes a
+header and never a cookie, so no answer allows credentials, and any request header may be sent: what is unknown is
+ignored anyway.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 from tollway.api.services import App, Receive, Scope, Services
-from tollway.domain.ids import new_id
-from tollway.egress.reply import Header, Reply, Send
+from tollway.egress.reply import Header, Send
 
 ANY = "*"
 METHODS = ("GET", "HEAD", "POST", "DELETE")
@@ -49,11 +49,17 @@ VARY: Header = (b"vary", b"origin")
 
 
 def cors(services: Services, app: App) -> App:
-    """`app`, with every answer readable by scripts of `services.cors_origins`. What comes from elsewhere, or says no
+    """`app`, with every answer readable by scripts of `Snapshot.cors_origins`. What comes from elsewhere, or says no
     origin, is served as if there were no CORS; only a preflight from an allowed origin never reaches `app`."""
-    answers = _Answers(services.cors_origins)
+    answers = _Answers(())
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal answers
+        origins = services.snapshot.cors_origins
+        if not origins:
+            return await app(scope, receive, send)
+        if answers.origins is not origins:
+            answers = _Answers(origins)
         origin = requested = None
         for name, value in scope["headers"]:
             if name == b"origin":
@@ -61,12 +67,12 @@ def cors(services: Services, app: App) -> App:
             elif name == b"access-control-request-method":
                 requested = value
         if requested is not None and scope["method"] == "OPTIONS" and (allowed := answers.preflight(origin)):
-            reply = Reply(send, new_id(services.clock.now_ms()), challenge=services.challenge)
-            await reply.whole(204, [], b"", allowed)
+            await services.reply(send).whole(204, [], b"", allowed)
         elif added := answers.actual(origin):
             await app(scope, receive, _adding(send, added))
         else:
             await app(scope, receive, send)
+        return None
 
     return wrapped
 
@@ -75,6 +81,7 @@ class _Answers:
     """The headers of each allowed origin, computed once."""
 
     def __init__(self, origins: tuple[str, ...]) -> None:
+        self.origins = origins
         self._any = ANY in origins
         self._actual: dict[bytes, tuple[Header, ...]] = {}
         self._preflight: dict[bytes, tuple[Header, ...]] = {}

@@ -3,8 +3,7 @@
 import hashlib
 
 from tollway.api.services import App, Receive, Scope, Services, guarded, header_guard, method_not_allowed
-from tollway.domain.ids import new_id
-from tollway.egress.reply import Header, Reply, Send
+from tollway.egress.reply import Header, Send
 
 MAX_AGE_S = 300  # a new version of the router is seen within minutes
 METHODS = ("GET", "HEAD")
@@ -17,10 +16,10 @@ def document(services: Services, kind: str, body: bytes, *headers: Header) -> Ap
     caching = [(b"etag", etag), (b"cache-control", b"public, max-age=%d" % MAX_AGE_S), *headers]
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        reply = Reply(send, new_id(services.clock.now_ms()), challenge=services.challenge)
+        reply = services.reply(send)
 
         async def work() -> None:
-            header_guard(scope["headers"], services.header_bytes_max)
+            header_guard(scope["headers"], services.snapshot.header_bytes_max)
             if scope["method"] not in METHODS:
                 raise method_not_allowed(scope["method"], METHODS)
             if _has(scope, etag):

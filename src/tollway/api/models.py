@@ -50,14 +50,14 @@ class ModelList(msgspec.Struct, kw_only=True):
 
 
 async def models(services: Services, request: Request) -> Answered:
-    catalog = services.pipeline.snapshot.catalog
+    catalog = services.snapshot.catalog
     return Answered(value=ModelList(data=[_view(services, model) for model in catalog.models.values()]))
 
 
 async def model(services: Services, request: Request) -> Answered:
     """By id or alias. A pin names a provider's own copy and is no model of the list."""
     name = request.path_params["id"]
-    found = services.pipeline.snapshot.catalog.resolve(name)
+    found = services.snapshot.catalog.resolve(name)
     if found.pinned is not None:
         raise ModelNotFound(f"{name!r} is a pin: ask for {found.model.id!r}.", param="model")
     return Answered(value=_view(services, found.model))

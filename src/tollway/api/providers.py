@@ -26,7 +26,7 @@ class ProviderList(msgspec.Struct, kw_only=True):
 
 
 async def providers(services: Services, request: Request) -> Answered:
-    catalog = services.pipeline.snapshot.catalog
+    catalog = services.snapshot.catalog
     views = []
     for info in catalog.providers:
         stats = services.health.stats(info.id)

@@ -24,6 +24,7 @@ from tollway.domain.seams import Ledger
 from tollway.egress.reply import Header, Reply, Send
 from tollway.pipeline import Pipeline
 from tollway.routing.health import Health
+from tollway.snapshot import Snapshot
 from tollway.wire import json
 
 log = logging.getLogger("tollway.api")
@@ -39,15 +40,24 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     """Made by app.py, once a process."""
 
     pipeline: Pipeline
-    sign_in: SignIn
     ledger: Ledger
     health: Health
     clock: Clock
     observer: Observer
-    challenge: bytes  # WWW-Authenticate
-    header_bytes_max: int
     started_s: int  # Unix seconds: what `created` says of a model whose age nobody knows
-    cors_origins: tuple[str, ...] = ()  # of pages whose scripts may read answers; "*" is any
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The configuration as it is now: read once a request, since a reload may come at any await."""
+        return self.pipeline.snapshot
+
+    @property
+    def sign_in(self) -> SignIn:
+        return self.snapshot.sign_in
+
+    def reply(self, send: Send) -> Reply:
+        """To a request that has just come; its id is new."""
+        return Reply(send, new_id(self.clock.now_ms()), challenge=self.snapshot.challenge)
 
 
 class Answered(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,10 +113,10 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         services = self._services
-        reply = Reply(send, new_id(services.clock.now_ms()), challenge=services.challenge)
+        reply = services.reply(send)
 
         async def work() -> None:
-            header_guard(scope["headers"], services.header_bytes_max)
+            header_guard(scope["headers"], services.snapshot.header_bytes_max)
             handler = self._handlers.get(scope["method"])
             if handler is None:
                 raise method_not_allowed(scope["method"], self._handlers)
@@ -140,7 +150,7 @@ def unsupported(services: Services, served: tuple[str, ...]) -> App:
     paths = ", ".join(path for path in served if not path.startswith("/api"))
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        reply = Reply(send, new_id(services.clock.now_ms()), challenge=services.challenge)
+        reply = services.reply(send)
         await guarded(services, reply, refuse)
 
     async def refuse() -> None:

@@ -7,8 +7,9 @@ It knows bytes and time, not what is asked for: requests whose head is whole go 
 
 import asyncio
 import time
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
@@ -18,11 +19,18 @@ from tollway.egress.reply import error_headers, error_object
 from tollway.wire import json
 
 
+class HeadLimits(NamedTuple):
+    """`seconds` are for a head that has begun, and for the first one to begin; between requests uvicorn's keep-alive
+    timeout holds."""
+
+    bytes: int
+    seconds: float
+
+
 class Connection(HttpToolsProtocol):
     """Use a subclass made by `connection`."""
 
-    head_bytes_max: int
-    head_s_max: float
+    head_limits: Callable[[], HeadLimits]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -61,8 +69,8 @@ class Connection(HttpToolsProtocol):
             if self._deadline is not None:
                 self._disarm()
             self._keep_alive_again()
-        elif self._head_bytes > self.head_bytes_max:
-            self._refuse(HeadersTooLarge(f"The request's headers are over {self.head_bytes_max} bytes."))
+        elif self._head_bytes > (most := self.head_limits().bytes):
+            self._refuse(HeadersTooLarge(f"The request's headers are over {most} bytes."))
         elif self._deadline is None:
             self._arm()
 
@@ -86,18 +94,18 @@ class Connection(HttpToolsProtocol):
             )
 
     def _arm(self) -> None:
-        self._deadline = self.loop.call_later(self.head_s_max, self._too_late)
+        self._deadline = self.loop.call_later(seconds := self.head_limits().seconds, self._too_late, seconds)
 
     def _disarm(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
 
-    def _too_late(self) -> None:
+    def _too_late(self, seconds: float) -> None:
         if self._head_bytes < 0:
             self.transport.close()  # nothing was said, so there is nothing to answer
         else:
-            self._refuse(RequestTimeout(f"The request's headers took over {self.head_s_max:g} seconds: send it again."))
+            self._refuse(RequestTimeout(f"The request's headers took over {seconds:g} seconds: send it again."))
 
     def _refuse(self, error: TollwayError) -> None:
         """Answer, unless an earlier request's answer is under way, and close."""
@@ -107,15 +115,12 @@ class Connection(HttpToolsProtocol):
         self.transport.close()
 
 
-def connection(head_bytes_max: int, head_s_max: float) -> type[Connection]:
-    """The protocol for uvicorn. `head_s_max` is for a head that has begun, and for the first one to begin; between
-    requests uvicorn's keep-alive timeout holds."""
+def connection(limits: Callable[[], HeadLimits]) -> type[Connection]:
+    """The protocol for uvicorn. `limits` is asked for each head: they may change."""
 
     class Limited(Connection):
-        pass
+        head_limits = staticmethod(limits)
 
-    Limited.head_bytes_max = head_bytes_max
-    Limited.head_s_max = head_s_max
     return Limited
 
 

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from tollway.app import SEED_BITS, catalog
+from tollway.app import SEED_BITS
+from tollway.assembly import catalog
 from tollway.cli.common import (
     CommandFailed,
     ConfigOption,

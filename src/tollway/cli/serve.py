@@ -1,11 +1,13 @@
-"""`tollway serve`: the router under uvicorn. SIGTERM and SIGINT drain: no new calls, streams finish, books closed."""
+"""`tollway serve`: the router under uvicorn. SIGTERM and SIGINT drain: no new calls, streams finish, books closed.
+SIGHUP reads the configuration again."""
 
 import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from enum import StrEnum
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -15,8 +17,8 @@ import uvloop
 from tollway.api.services import App
 from tollway.app import Router, build
 from tollway.cli.common import CommandFailed, ConfigOption, command, configuration
-from tollway.cli.connection import Connection, connection
-from tollway.cli.signals import stop_signal
+from tollway.cli.connection import Connection, HeadLimits, connection
+from tollway.cli.signals import hangup_signal, stop_signal
 from tollway.config.places import Address, address
 from tollway.config.schema import Config
 
@@ -64,18 +66,35 @@ def serve(
     log_level: Annotated[LogLevel, typer.Option(help="The least that is logged.")] = LogLevel.INFO,
 ) -> None:
     """Run the router."""
-    loaded = configuration(config, **({} if listen is None else {"TOLLWAY_SERVER__LISTEN": listen}))
+    read = partial(configuration, config, **({} if listen is None else {"TOLLWAY_SERVER__LISTEN": listen}))
+    loaded = read()
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(loaded))
+        runner.run(_serve(loaded, read))
 
 
-async def _serve(config: Config) -> None:
+async def _serve(config: Config, read: Callable[[], Config]) -> None:
     stop = stop_signal()
-    async with serving(config) as (_, url):
+    hangups = hangup_signal()
+    async with serving(config) as (router, url):
+        reloading = asyncio.ensure_future(_reloading(router, read, hangups))
         typer.echo(f"tollway is serving at {url}/api/v1", err=True)
         await stop.wait()
+        reloading.cancel()
         typer.echo("tollway is draining; once more stops it at once", err=True)
+
+
+async def _reloading(router: Router, read: Callable[[], Config], hangups: asyncio.Event) -> None:
+    """Each SIGHUP asks for what is in the files then: those that come during a reload ask for one more."""
+    while True:
+        await hangups.wait()
+        hangups.clear()
+        await router.reloader.reload(read)
+
+
+def _head_limits(router: Router) -> HeadLimits:
+    snapshot = router.services.snapshot
+    return HeadLimits(snapshot.header_bytes_max, snapshot.slow_sender_s)
 
 
 @contextlib.asynccontextmanager
@@ -87,13 +106,13 @@ async def serving(config: Config) -> AsyncIterator[tuple[Router, str]]:
         operator = None if config.ops.listen is None else stack.enter_context(_bound(config.ops.listen))
         router = await build(config)
         stack.push_async_callback(router.aclose)
-        protocol = connection(config.server.max_header, config.server.slow_sender)
+        protocol = connection(lambda: _head_limits(router))
         if operator is not None:
             await stack.enter_async_context(_answering(operator, router.operator, protocol))
             log.info("the operator's listener is at %s", _url(operator))
         await stack.enter_async_context(_answering(sock, router.asgi, protocol))
         yield router, _url(sock)
-        await router.drain(config.server.drain)
+        await router.drain(router.services.snapshot.drain_s)
 
 
 @contextlib.asynccontextmanager

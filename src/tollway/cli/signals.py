@@ -1,4 +1,5 @@
-"""How a command that serves is told to stop: the first SIGTERM or SIGINT asks, the second ends it at once."""
+"""How a command that serves is told to stop: the first SIGTERM or SIGINT asks, the second ends it at once. And how it
+is told to read its configuration again: SIGHUP."""
 
 import asyncio
 import signal
@@ -21,3 +22,10 @@ def stop_signal() -> asyncio.Event:
     for number in SIGNALS:
         loop.add_signal_handler(number, first)
     return stop
+
+
+def hangup_signal() -> asyncio.Event:
+    """Set by every SIGHUP, for the rest of the process. For the main thread, inside its event loop."""
+    hangups = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hangups.set)
+    return hangups

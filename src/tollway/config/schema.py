@@ -22,7 +22,7 @@ TOKENS_MAX = 1_000_000_000  # far above any context window; keeps every bound wi
 CALLS_MAX = 100_000  # one process can't have more sockets
 MESSAGES_MAX = 1_000_000
 
-DialectName = Literal["openai"]  # the API that a provider speaks; app.py says what translates to each
+DialectName = Literal["openai"]  # the API that a provider speaks; assembly.py says what translates to each
 
 _NO_UNIT = "; a bare number has no unit"
 _DURATION = Text(duration, "5s", why=_NO_UNIT)

@@ -22,6 +22,7 @@ BATCH_BOUNDS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
 # Exported from the start: the increase from nothing to one would be none, and the first is the one to see.
 ALARMS = (
+    "config_reload_refused",
     "ledger_commit_refused",
     "ledger_commit_unknown",
     "ledger_fault",
@@ -35,10 +36,11 @@ ALARMS = (
 
 
 class Metrics(Collector):
-    """domain.Observer. `calls_in_flight` is asked at every collection."""
+    """domain.Observer. `calls_in_flight`, and whether the last reload was refused, are asked at every collection."""
 
-    def __init__(self, calls_in_flight: Callable[[], int]) -> None:
+    def __init__(self, calls_in_flight: Callable[[], int], config_refused: Callable[[], bool]) -> None:
         self._calls_in_flight = calls_in_flight
+        self._config_refused = config_refused
         self._calls = Counter(
             "tollway_calls_total",
             "Calls that got a hold and have ended, by how; `code` is the error they were answered with, if any.",
@@ -140,3 +142,8 @@ class Metrics(Collector):
         yield self._commits.family()
         yield self._batches.family()
         yield self._alarms.family()
+        yield GaugeMetricFamily(
+            "tollway_config_refused",
+            "1 after a reload that was refused, until one is accepted; else 0.",
+            value=int(self._config_refused()),
+        )

@@ -21,7 +21,7 @@ SERIES_OF_A_HISTOGRAM = re.compile(r"_(bucket|count|sum)$")
 
 @pytest.fixture
 def metrics() -> Metrics:
-    return Metrics(lambda: 0)
+    return Metrics(lambda: 0, lambda: False)
 
 
 def call(**fields: Any) -> CallRecord:
@@ -166,12 +166,12 @@ def test_every_alarm_in_the_code_is_known() -> None:
 
 def test_calls_in_flight_are_asked_for_at_every_scrape() -> None:
     answers = iter((2, 5))
-    metrics = Metrics(lambda: next(answers))
+    metrics = Metrics(lambda: next(answers), lambda: False)
     assert [exported(metrics), exported(metrics)] == [{"tollway_calls_in_flight": 2}, {"tollway_calls_in_flight": 5}]
 
 
 def test_routers_of_one_process_count_apart(metrics: Metrics) -> None:
-    Metrics(lambda: 0).call_ended(served())
+    Metrics(lambda: 0, lambda: False).call_ended(served())
     assert exported(metrics) == {}
 
 

@@ -1,0 +1,131 @@
+"""A configuration and the prices joined into one Snapshot: who is served what, by whom, for how much.
+
+Must not know who serves the snapshot, or what was served before it.
+"""
+
+import logging
+import random
+from typing import assert_never
+
+from tollway.auth.policy import SignInSettings
+from tollway.auth.signin import SignIn
+from tollway.config.schema import Auth, Config, DialectName, Provider
+from tollway.domain.clock import Clock
+from tollway.domain.observer import Observer
+from tollway.domain.plan import Candidate
+from tollway.domain.price import Tariff
+from tollway.domain.seams import Ledger, Transport
+from tollway.intake.limits import Limits
+from tollway.metering.price_list import PriceList, remarks
+from tollway.routing.catalog import Catalog, ProviderInfo
+from tollway.snapshot import Snapshot, Welcome
+from tollway.upstream.attempts import Attempts
+from tollway.upstream.dialect import Dialect
+from tollway.upstream.dialects.openai_openai import OpenAIOpenAI
+from tollway.upstream.endpoint import Endpoint
+
+log = logging.getLogger("tollway.prices")
+
+
+class Assembly:
+    """What outlives every configuration, and makes the next Snapshot: pooled connections, the books, the time."""
+
+    def __init__(
+        self, transport: Transport, ledger: Ledger, clock: Clock, observer: Observer, *, nonce_key: bytes
+    ) -> None:
+        self._transport = transport
+        self._ledger = ledger
+        self._clock = clock
+        self._observer = observer
+        self._nonce_key = nonce_key
+
+    def snapshot(self, config: Config, prices: PriceList) -> Snapshot:
+        for remark in remarks(prices):
+            log.info("%s", remark)
+        server, billing = config.server, config.billing
+        gift = billing.welcome_credit_usd
+        return Snapshot(
+            sign_in=SignIn(_sign_in_settings(config.auth), self._ledger, self._clock, self._nonce_key),
+            challenge=f'Sign-In-With-X domain="{config.auth.domains[0]}"'.encode(),
+            catalog=catalog(config, prices),
+            attempts=self._attempts(config),
+            limits=Limits(max_messages=server.max_messages, max_depth=server.max_depth),
+            body_bytes_max=server.max_body,
+            header_bytes_max=server.max_header,
+            calls_max=server.max_calls,
+            keep_alive_s=server.keep_alive_comment,
+            slow_reader_s=server.slow_reader,
+            slow_sender_s=server.slow_sender,
+            drain_s=server.drain,
+            unlimited=billing.mode == "metered",
+            welcome=Welcome(amount=gift, total_max=billing.welcome_credit_total_usd) if gift else None,
+            cors_origins=server.cors_origins,
+        )
+
+    def _attempts(self, config: Config) -> Attempts:
+        draw = random.Random()  # noqa: S311  # a pause is jittered, not secret
+        return Attempts(
+            self._transport,
+            {provider.id: _endpoint(provider) for provider in config.providers},
+            {provider.id: _dialect(provider.dialect, self._clock) for provider in config.providers},
+            answer_bytes_max=config.server.max_answer,
+            clock=self._clock,
+            observer=self._observer,
+            jitter=draw.random,
+        )
+
+
+def catalog(config: Config, prices: PriceList) -> Catalog:
+    """What is served, by whom and for how much."""
+    candidates = [
+        Candidate(
+            provider=provider.id,
+            model=model.id,
+            upstream=model.upstream,
+            tariff=Tariff(buy=prices[provider.id, model.id].price, sell=model.sell, markup_bps=config.billing.markup),
+            context_length=model.context_length,
+            max_output_tokens=model.max_output_tokens,
+            reasoning=model.reasoning,
+            template_tokens=model.template_tokens,
+            message_tokens=model.message_tokens,
+            part_tokens=model.part_tokens,
+            timeouts=model.timeouts,
+            data_collection=provider.data_collection,
+            supports=frozenset(model.supports),
+            unsupported=frozenset(model.unsupported),
+        )
+        for provider in config.providers
+        for model in provider.models
+    ]
+    aliases = {alias: model.id for provider in config.providers for model in provider.models for alias in model.aliases}
+    return Catalog(candidates, aliases, [ProviderInfo(provider.id, provider.id) for provider in config.providers])
+
+
+def _sign_in_settings(auth: Auth) -> SignInSettings:
+    return SignInSettings(
+        domains=auth.domains,
+        chains=auth.chains,
+        accounts=auth.accounts,
+        deny=auth.deny,
+        max_lifetime_s=auth.max_lifetime,
+        clock_skew_s=auth.clock_skew,
+        nonces=auth.nonces,
+    )
+
+
+def _dialect(name: DialectName, clock: Clock) -> Dialect:
+    match name:
+        case "openai":
+            return OpenAIOpenAI(clock)
+        case _:
+            assert_never(name)
+
+
+def _endpoint(provider: Provider) -> Endpoint:
+    return Endpoint(
+        id=provider.id,
+        base_url=provider.base_url,
+        api_key=provider.api_key.reveal() if provider.api_key is not None else None,
+        headers=tuple(provider.headers.items()),
+        user=provider.user,
+    )

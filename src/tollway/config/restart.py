@@ -1,0 +1,25 @@
+"""What a running router can't take from a new configuration: what it opened at its start. Pure."""
+
+from msgspec.structs import replace
+
+from tollway.config.places import local_url, url
+from tollway.config.schema import Config
+
+
+def kept(running: Config, wanted: Config) -> tuple[Config, tuple[str, ...]]:
+    """`wanted` as far as it can be served without a restart, and the keys that wait for one."""
+    waiting = []
+    server, auth = wanted.server, wanted.auth
+    if server.listen != running.server.listen:
+        waiting.append("server.listen")
+        local = local_url(server.listen)
+        if server.public_url == local:  # where nothing else is said, it follows the address that is listened at
+            server = replace(server, public_url=local_url(running.server.listen))
+            if auth.domains == (url(local).authority,):
+                auth = replace(auth, domains=(url(server.public_url).authority,))
+        server = replace(server, listen=running.server.listen)
+    if wanted.ops.listen != running.ops.listen:
+        waiting.append("ops.listen")
+    if wanted.ledger.url != running.ledger.url:
+        waiting.append("ledger.url")
+    return replace(wanted, server=server, auth=auth, ops=running.ops, ledger=running.ledger), tuple(waiting)
