@@ -66,7 +66,7 @@ def here(
 ) -> subprocess.CompletedProcess[str]:
     """The same command in this process: a tenth of the time, for the many ways that one can be called."""
     given = [str(argument) for argument in arguments]
-    cleared = {name: None for name in os.environ if name.startswith("TOLLWAY_")}
+    cleared = {name: None for name in (*os.environ, "NO_COLOR") if name.startswith(("TOLLWAY_", "NO_COLOR"))}
     with contextlib.chdir(cwd):
         ran = CliRunner().invoke(app, given, env={**cleared, **(environment or {})})
     if ran.exception is not None and not isinstance(ran.exception, SystemExit):

@@ -1,10 +1,14 @@
 """The `tollway` command: one file a command."""
 
-from typing import Annotated
+import functools
+import os
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import typer
 
 from tollway import __version__
+from tollway.cli.ending import ended, open_what_is_closed
 from tollway.cli.lazy import Lazy, LazyGroup
 
 
@@ -24,6 +28,19 @@ class Tollway(LazyGroup):
         "ledger": Lazy("tollway.cli.ledger:app", "Money: credit, statement, audit."),
         "simulate": Lazy("tollway.cli.simulate:simulate", "Run a provider that behaves, and misbehaves, on request."),
     }
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """What goes wrong, here or in a command, ends in one line and an exit code (`ending.py`)."""
+        run = functools.partial(super().main, args, prog_name, complete_var, False, windows_expand_args, **extra)
+        return ended(run) if standalone_mode else run()
 
 
 app = typer.Typer(
@@ -47,10 +64,15 @@ def root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
+    no_color: Annotated[
+        bool, typer.Option("--no-color", help="No colour, as with NO_COLOR set. Into a pipe there is none anyway.")
+    ] = False,
 ) -> None:
-    pass
+    if no_color:
+        os.environ["NO_COLOR"] = "1"  # what writes to the terminal looks there
 
 
 def main() -> None:
     """Entry point of the console script."""
+    open_what_is_closed()
     app()

@@ -7,7 +7,13 @@ from tollway.client.wallet import load_wallet
 
 @command
 def balance(wallet: WalletOption, url: UrlOption = DEFAULT_URL, as_json: JsonFlag = False) -> None:
-    """Show what this wallet can spend, and what is held for calls in flight."""
+    """Show what this wallet can spend, and what is held for calls in flight.
+
+    \b
+    Example:
+      tollway balance --wallet wallet.json
+      tollway balance --wallet wallet.json --json
+    """
     with RouterClient(url, load_wallet(wallet)) as router:
         has = router.get("/session/balance")
     if as_json:

@@ -19,7 +19,12 @@ def chat(
     max_tokens: Annotated[int | None, typer.Option(min=1, help="The longest answer, in tokens.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Ask a model. The answer goes to stdout, what it cost to stderr."""
+    """Ask a model. The answer goes to stdout, what it cost to stderr.
+
+    \b
+    Example:
+      tollway chat "What is a toll?" --model gpt-4o --wallet wallet.json
+    """
     body: dict[str, Any] = {"model": model, "messages": [{"role": "user", "content": message}]}
     if max_tokens is not None:
         body["max_tokens"] = max_tokens

@@ -8,9 +8,19 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn, ParamSpec, TypeVar
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
+from tollway.cli.ending import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_PIPE_CLOSED,
+    complain,
+    printable,
+    stdout_is_gone,
+    told,
+)
 from tollway.client.errors import RouterError, RouterUnreachable, WalletError
 from tollway.config.load import load, load_ledger
 from tollway.config.places import LedgerUrl
@@ -22,10 +32,11 @@ from tollway.wire import json
 P = ParamSpec("P")
 R = TypeVar("R")
 
-EXIT_FAILED = 1
-
-# What callers and operators wrote is shown as it is: square brackets in it are no markup.
-out = Console(highlight=False, soft_wrap=True, markup=False)
+# What callers and operators wrote is shown as it is: square brackets in it are no markup. NO_COLOR means no escape
+# sequence of any kind; without a terminal, or on a dumb one, there is none anyway.
+out = Console(
+    highlight=False, soft_wrap=True, markup=False, color_system=None if os.environ.get("NO_COLOR") else "auto"
+)
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 ConfigOption = Annotated[
@@ -62,30 +73,59 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
         try:
             return function(*args, **kwargs)
         except USER_ERRORS as error:
-            fail(str(error))
+            if isinstance(error, BrokenPipeError) and stdout_is_gone():
+                raise typer.Exit(EXIT_PIPE_CLOSED) from None
+            fail(told(error))
         except KeyboardInterrupt:
-            raise typer.Exit(130) from None
+            raise typer.Exit(EXIT_INTERRUPTED) from None
 
     return run
 
 
 def fail(message: str) -> NoReturn:
-    print(f"tollway: {message}", file=sys.stderr)  # noqa: T201  # stderr is a command's way to say why it failed
+    complain(message)
     raise typer.Exit(EXIT_FAILED)
 
 
 def print_json(value: Any) -> None:
-    sys.stdout.write(json.encode(value).decode() + "\n")
+    put(json.encode(value).decode() + "\n")
+
+
+def put(text: str) -> None:
+    """To stdout, as it is. Raises CommandFailed for a full disk, and BrokenPipeError when nobody reads any more."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise CommandFailed(f"standard output can't be written: {error.strerror}") from None
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str] = ()) -> None:
-    """`right`: columns of figures."""
+    """`right`: columns of figures. Folded to the width of a terminal; into a pipe or a file each row is one line."""
+    if not out.is_terminal:
+        _print_lines(columns, rows, right)
+        return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(printable, row))
     out.print(table)
+
+
+def _print_lines(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str]) -> None:
+    lines = [[printable(cell) for cell in row] for row in (columns, *rows)]
+    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+    text = ""
+    for line in lines:
+        padded = (
+            " " * (width - cell_len(cell)) + cell if name in right else cell + " " * (width - cell_len(cell))
+            for name, cell, width in zip(columns, line, widths, strict=True)
+        )
+        text += "  ".join(padded).rstrip() + "\n"
+    put(text)
 
 
 def configuration(path: Path | None, **overrides: str) -> Config:

@@ -65,7 +65,13 @@ def demo(
     listen: Annotated[str, typer.Option("--listen", help="HOST:PORT of the router.")] = "127.0.0.1:0",
     simulated: Annotated[bool, typer.Option("--simulated", help="The simulated provider, no model.")] = False,
 ) -> None:
-    """See it work: a wallet, a credit, a streamed and billed answer, the statement, the audit."""
+    """See it work: a wallet, a credit, a streamed and billed answer, the statement, the audit.
+
+    \b
+    Example:
+      tollway demo
+      tollway demo --simulated --exit
+    """
     logging.basicConfig(level="ERROR")
     folder = Path(tempfile.mkdtemp(prefix="tollway-demo-"))
     try:

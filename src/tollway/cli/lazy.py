@@ -19,6 +19,14 @@ class Lazy(NamedTuple):
     summary: str
 
 
+class Completion(NamedTuple):
+    """What a shell's completion reads of a name that fits."""
+
+    value: str
+    help: str
+    type: str = "plain"
+
+
 class Commands(UserDict[str, Any]):
     """typer's commands by name, each made on first use."""
 
@@ -47,6 +55,12 @@ class LazyGroup(TyperGroup):
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, lazy.summary) for name, lazy in self.table.items()])
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        """Names out of the table: completing a command loads none of them."""
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        return [Completion(name, lazy.summary) for name, lazy in self.table.items() if name.startswith(incomplete)]
 
 
 def _load(name: str, place: str) -> Any:

@@ -36,7 +36,12 @@ def credit(
     config: ConfigOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Credit a wallet. Spendable at once, whether or not a router is running."""
+    """Credit a wallet. Spendable at once, whether or not a router is running.
+
+    \b
+    Example:
+      tollway ledger credit ACCOUNT 12.50 --ref invoice-17
+    """
     try:
         result = asyncio.run(operator.credit(ledger_url(config), account, parse_usd(usd), ref))
     except LedgerOutcomeUnknown:
@@ -61,7 +66,12 @@ def statement(
     cursor: Annotated[str | None, typer.Option(help="next_cursor of the page before.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Show an account's transactions, newest first."""
+    """Show an account's transactions, newest first.
+
+    \b
+    Example:
+      tollway ledger statement ACCOUNT --limit 100
+    """
     page = operator.statement(ledger_url(config), account, limit, cursor)
     entries = [json.decode(json.encode(entry_view(entry))) for entry in page.entries]
     if as_json:
@@ -75,7 +85,13 @@ def statement(
 @app.command("audit")
 @command
 def audit(config: ConfigOption = None, as_json: JsonFlag = False) -> None:
-    """Prove the books: recompute every account from its transfers. Exits 1 when anything differs."""
+    """Prove the books: recompute every account from its transfers. Exits 1 when anything differs.
+
+    \b
+    Example:
+      tollway ledger audit
+      tollway ledger audit --json
+    """
     report = operator.audit(ledger_url(config))
     if as_json:
         print_json(report)

@@ -8,7 +8,13 @@ from tollway.client.api import RouterClient
 
 @command
 def models(url: UrlOption = DEFAULT_URL, as_json: JsonFlag = False) -> None:
-    """List models with their prices in USD per million tokens."""
+    """List models with their prices in USD per million tokens.
+
+    \b
+    Example:
+      tollway models
+      tollway models --url https://router.example.com --json
+    """
     with RouterClient(url) as router:
         listed = router.get("/models")
     if as_json:

@@ -59,7 +59,13 @@ def show(
     config: ConfigOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Show what the price book knows, in USD per million tokens, with source and date."""
+    """Show what the price book knows, in USD per million tokens, with source and date.
+
+    \b
+    Example:
+      tollway prices show gpt-4o
+      tollway prices show --provider openai --json
+    """
     path, _ = load_price_book(config, os.environ)
     book = known(path)
     rows = _asked(book, model, provider)
@@ -76,7 +82,12 @@ def show(
 @app.command("diff")
 @command
 def diff(config: ConfigOption = None, as_json: JsonFlag = False) -> None:
-    """Show what the installed genai-prices says otherwise than the price book. Changes nothing."""
+    """Show what the installed genai-prices says otherwise than the price book. Changes nothing.
+
+    \b
+    Example:
+      tollway prices diff
+    """
     path, _ = load_price_book(config, os.environ)
     book = known(path)
     version, found = _newer(book)
@@ -99,21 +110,29 @@ def diff(config: ConfigOption = None, as_json: JsonFlag = False) -> None:
 
 @app.command("update")
 @command
-def update(to: TargetOption = None, config: ConfigOption = None) -> None:
-    """Write what the installed genai-prices says anew into a price book of your own. Your own rows stay."""
+def update(to: TargetOption = None, config: ConfigOption = None, as_json: JsonFlag = False) -> None:
+    """Write what the installed genai-prices says anew into a price book of your own. Your own rows stay.
+
+    \b
+    Example:
+      tollway prices update --to prices.json
+    """
     target, configured = _target(to, config)
     own = read_book(target) if target.exists() else PriceBook()
     book = over(own, shipped())
     version, found = _newer(book)
     taken = {change.after.key: change.after for change in found if change.after is not None}
-    if not taken:
+    if taken:
+        reading = Source(version=version, date=_today().isoformat())
+        sources = PriceBook(sources={GENAI: reading}, hosts=own.hosts)
+        write_book(target, PriceBook.of({**own.index(), **taken}.values(), sources))
+    if as_json:
+        data = [_view(row) for row in taken.values()]
+        print_json({"unit": MTOK, "source": GENAI, "version": version, "to": str(target), "data": data})
+    elif not taken:
         say(f"Nothing to take over: the price book says what {GENAI} {version} says.")
-        return
-    reading = Source(version=version, date=_today().isoformat())
-    write_book(
-        target, PriceBook.of({**own.index(), **taken}.values(), PriceBook(sources={GENAI: reading}, hosts=own.hosts))
-    )
-    say(f"{len(taken)} prices of {GENAI} {version} written to {target}.{_advice(target, configured)}")
+    else:
+        say(f"{len(taken)} prices of {GENAI} {version} written to {target}.{_advice(target, configured)}")
 
 
 @app.command("set")
@@ -128,13 +147,22 @@ def set_price(
     ] = None,
     to: TargetOption = None,
     config: ConfigOption = None,
+    as_json: JsonFlag = False,
 ) -> None:
-    """Set a price in a price book of your own. What you don't give stays as the book knows it; 0 is free."""
+    """Set a price in a price book of your own. What you don't give stays as the book knows it; 0 is free.
+
+    \b
+    Example:
+      tollway prices set my-model --provider vllm --input 0.20 --output 0.60
+    """
     target, configured = _target(to, config)
     written = _written({"input": input, "output": output}, rates or [])
     own = read_book(target) if target.exists() else PriceBook()
     row = _priced(over(own, shipped()), (provider_id(provider), model_name(model)), written)
     write_book(target, PriceBook.of({**own.index(), row.key: row}.values(), own))
+    if as_json:
+        print_json({"unit": MTOK, "to": str(target), "data": [_view(row)]})
+        return
     figures = ", ".join(f"{name} {_usd(value)}" for name, value in flat(row).items())
     say(f"{row.provider}/{row.model}: {figures} {MTOK}, written to {target}.{_advice(target, configured)}")
 

@@ -63,6 +63,11 @@ def route(
     """Show who would serve a request, and why. Everybody is taken to be well, and nobody measured.
 
     With --replay, make a recorded decision again from its seed and what was known then; exit 1 when it differs.
+
+    \b
+    Example:
+      tollway route request.json
+      tollway route --replay generation.json --json
     """
     if (request is None) == (recorded is None):
         raise CommandFailed("name either the file with a request's body, or --replay and the file with a generation")

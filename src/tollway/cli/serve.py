@@ -65,7 +65,13 @@ def serve(
     listen: Annotated[str | None, typer.Option("--listen", help="HOST:PORT instead of server.listen.")] = None,
     log_level: Annotated[LogLevel, typer.Option(help="The least that is logged.")] = LogLevel.INFO,
 ) -> None:
-    """Run the router."""
+    """Run the router.
+
+    \b
+    Example:
+      tollway serve
+      tollway serve --config tollway.toml --listen 127.0.0.1:8080
+    """
     read = partial(configuration, config, **({} if listen is None else {"TOLLWAY_SERVER__LISTEN": listen}))
     loaded = read()
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")

@@ -18,7 +18,12 @@ def sign_in(
     lifetime: Annotated[str, typer.Option(help="How long it is good for, at most what the router takes.")] = "1h",
     as_json: JsonFlag = False,
 ) -> None:
-    """Print a Sign-In-With-X header value: -H "Sign-In-With-X: $(tollway sign-in ...)"."""
+    """Print a Sign-In-With-X header value: -H "Sign-In-With-X: $(tollway sign-in ...)".
+
+    \b
+    Example:
+      curl -H "Sign-In-With-X: $(tollway sign-in --wallet wallet.json)" ...
+    """
     try:
         seconds = duration(lifetime)
     except ValueError as error:

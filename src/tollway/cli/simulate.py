@@ -17,7 +17,13 @@ def simulate(
     listen: Annotated[str, typer.Option("--listen", help="HOST:PORT.")] = "127.0.0.1:9100",
     scenario: Annotated[str, typer.Option("--scenario", help="Default behaviour: key=value&..., see the docs.")] = "",
 ) -> None:
-    """Run a provider that behaves, and misbehaves, on request."""
+    """Run a provider that behaves, and misbehaves, on request.
+
+    \b
+    Example:
+      tollway simulate
+      tollway simulate --scenario tokens=50,gap=20ms
+    """
     place = address(listen)
     try:
         wanted = parse_scenario(scenario)

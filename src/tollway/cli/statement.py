@@ -24,7 +24,12 @@ def statement(
     limit: Annotated[int, typer.Option(min=1, max=500, help="How many lines at the most.")] = 20,
     as_json: JsonFlag = False,
 ) -> None:
-    """Show what came in, what was held and what was charged."""
+    """Show what came in, what was held and what was charged.
+
+    \b
+    Example:
+      tollway statement --wallet wallet.json --limit 100
+    """
     with RouterClient(url, load_wallet(wallet)) as router:
         page: dict[str, Any] = router.get("/session/transactions", limit=limit)
     if as_json:

@@ -31,7 +31,13 @@ def usage(
     last: Annotated[str | None, typer.Option("--to", help="Last day; today if left out.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Show what calls came to, by day, model, provider or user."""
+    """Show what calls came to, by day, model, provider or user.
+
+    \b
+    Example:
+      tollway usage --wallet wallet.json --by model
+      tollway usage --wallet wallet.json --from 2026-11-01 --json
+    """
     period = {name: day for name, day in (("from", first), ("to", last)) if day is not None}
     with RouterClient(url, load_wallet(wallet)) as router:
         found: dict[str, Any] = router.get("/session/usage", by=by.value, **period)

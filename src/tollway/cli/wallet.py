@@ -24,7 +24,13 @@ def new(
     chain: Annotated[Chain, typer.Option(help="solana or evm.")] = Chain.SOLANA,
     as_json: JsonFlag = False,
 ) -> None:
-    """Make a keypair: Solana's JSON array, or an EVM key in hex."""
+    """Make a keypair: Solana's JSON array, or an EVM key in hex.
+
+    \b
+    Example:
+      tollway wallet new --out wallet.json
+      tollway wallet new --chain evm --out wallet.key
+    """
     made: Wallet = SolanaWallet.new() if chain is Chain.SOLANA else EvmWallet.new()
     made.save(file)
     _print(made, as_json)
@@ -33,7 +39,12 @@ def new(
 @app.command("show")
 @command
 def show(file: Annotated[Path, typer.Argument(help="A wallet file.")], as_json: JsonFlag = False) -> None:
-    """Print a wallet's address and account id; never its key."""
+    """Print a wallet's address and account id; never its key.
+
+    \b
+    Example:
+      tollway wallet show wallet.json
+    """
     _print(load_wallet(file), as_json)
 
 
