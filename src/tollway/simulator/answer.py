@@ -2,6 +2,7 @@
 
 Lifelike OpenAI objects. Knows nothing of HTTP, faults or time; chunks.py renders the same answer as a stream."""
 
+import math
 from collections.abc import Iterator
 
 import msgspec
@@ -47,6 +48,9 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     reasoning: int  # tokens a choice, before the content
     finish: str | None
     tool: str | None
+    calls: int  # of the tool, each with `tokens` of arguments
+    around: tuple[bytes, bytes]  # what stands before and after the tokens of a tool's arguments
+    alternatives: int | None  # told beside each token's log probability; None: no log probabilities
     source: tuple[
         bytes, ...
     ]  # the content's tokens, each as the inside of a JSON string; repeated when more are needed
@@ -54,7 +58,7 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def completion(self) -> int:
-        return (self.tokens + self.reasoning) * self.choices
+        return (self.tokens * self.calls + self.reasoning) * self.choices
 
     def content(self, choice: int) -> Iterator[bytes]:
         return _run(self.source, choice * self.step, self.tokens)
@@ -63,25 +67,34 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
         return _run(_PROSE, REASONING_OFFSET + choice * CHOICE_OFFSET, self.reasoning)
 
 
-def shape_answer(scenario: Scenario, choices: int, limit: int | None) -> Shape:
-    """Apply the request's `n` and token limit to a scenario. The fault `empty`: no token and no finish reason."""
+def shape_answer(scenario: Scenario, choices: int, limit: int | None, alternatives: int | None = None) -> Shape:
+    """Apply the request's `n`, token limit and `top_logprobs` to a scenario. The fault `empty`: no token and no finish
+    reason."""
     empty = scenario.fault is not None and scenario.fault.name == "empty"
-    own = split_tokens(scenario.text) if scenario.text is not None else None
-    source = tuple(_inside(token) for token in own) if own is not None else _PROSE
     tool = None if empty else scenario.tool
-    if tool is not None:
+    given = scenario.text if tool is None or scenario.arguments is None else scenario.arguments
+    own = split_tokens(given) if given is not None else None
+    source = tuple(_inside(token) for token in own) if own is not None else _PROSE
+    around = b"", b""
+    if tool is not None and scenario.arguments is None:
+        around = ARGUMENTS_OPEN, ARGUMENTS_CLOSE
         source = _NESTED_PROSE if own is None else tuple(_nested(piece) for piece in source)
+    calls = 1 if tool is None else scenario.calls
     wanted = scenario.tokens if own is None else len(own)
-    room = wanted + scenario.reasoning if limit is None else limit
+    room = wanted * calls + scenario.reasoning if limit is None else limit
     reasoning = 0 if empty else min(scenario.reasoning, room)
-    tokens = 0 if empty else min(wanted, room - reasoning)
-    natural = "length" if tokens + reasoning < wanted + scenario.reasoning else "tool_calls" if tool else "stop"
+    tokens = 0 if empty else min(wanted, (room - reasoning) // calls)
+    whole = tokens == wanted and reasoning == scenario.reasoning
+    natural = ("tool_calls" if tool else "stop") if whole else "length"
     return Shape(
         choices=choices,
         tokens=tokens,
         reasoning=reasoning,
         finish=None if empty else scenario.finish or natural,
         tool=tool,
+        calls=calls,
+        around=around,
+        alternatives=alternatives,
         source=source,
         step=CHOICE_OFFSET if own is None else 0,
     )
@@ -120,13 +133,32 @@ def render_batch(opening: bytes, choices: bytes, usage: bytes | None) -> bytes:
     )
 
 
-def render_tool_call(tool: str, choice: int, arguments: bytes) -> bytes:
+def render_tool_call(tool: str, choice: int, call: int, arguments: bytes) -> bytes:
     """The members of a tool call; `arguments` is the inside of a JSON string."""
-    return b'"id":"call_simulated_%d","type":"function","function":{"name":"%b","arguments":"%b"}' % (
+    return b'"id":"call_simulated_%d_%d","type":"function","function":{"name":%b,"arguments":"%b"}' % (
         choice,
-        tool.encode(),
+        call,
+        json.encode(tool),
         arguments,
     )
+
+
+def render_logprobs(pieces: list[bytes], alternatives: int) -> bytes:
+    """OpenAI's `logprobs` for these tokens, each with `alternatives` of which it is itself the likeliest."""
+    return b'{"content":[%b],"refusal":null}' % b",".join(_logprob(piece, alternatives) for piece in pieces)
+
+
+def _logprob(piece: bytes, alternatives: int) -> bytes:
+    """The token's own probability is 0.9 whatever it is; each alternative has a tenth of the one before."""
+    others = (piece, *(other for other in _PROSE if other != piece))[:alternatives]
+    top = [b"{%b}" % _probable(other, place) for place, other in enumerate(others)]
+    return b'{%b,"top_logprobs":[%b]}' % (_probable(piece, 0), b",".join(top))
+
+
+def _probable(piece: bytes, place: int) -> bytes:
+    text = json.decode(b'"%b"' % piece)
+    logprob = math.log(0.9) - place * math.log(10)
+    return b'"token":"%b","logprob":%.6f,"bytes":%b' % (piece, logprob, json.encode(list(text.encode())))
 
 
 def _choice(shape: Shape, choice: int) -> bytes:
@@ -134,13 +166,17 @@ def _choice(shape: Shape, choice: int) -> bytes:
     if shape.tool is None:
         message = b'"content":"%b"' % text
     else:
-        call = render_tool_call(shape.tool, choice, ARGUMENTS_OPEN + text + ARGUMENTS_CLOSE)
-        message = b'"content":null,"tool_calls":[{%b}]' % call
+        arguments = text.join(shape.around)
+        calls = [render_tool_call(shape.tool, choice, call, arguments) for call in range(shape.calls)]
+        message = b'"content":null,"tool_calls":[{%b}]' % b"},{".join(calls)
     if shape.reasoning:
         message += b',"reasoning_content":"%b"' % b"".join(shape.thoughts(choice))
+    logprobs = b"null"
+    if shape.alternatives is not None and shape.tool is None:
+        logprobs = render_logprobs(list(shape.content(choice)), shape.alternatives)
     return (
         b'{"index":%d,"message":{"role":"assistant",%b,"refusal":null,"annotations":[]},'
-        b'"logprobs":null,"finish_reason":%b}' % (choice, message, json.encode(shape.finish))
+        b'"logprobs":%b,"finish_reason":%b}' % (choice, message, logprobs, json.encode(shape.finish))
     )
 
 

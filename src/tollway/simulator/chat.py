@@ -4,6 +4,7 @@ Prompt tokens are estimated, by a formula that a test can repeat: 3 for the requ
 text's UTF-8 bytes divided by 4, rounded up, plus 85 for each content part that is no text."""
 
 import re
+from typing import Any
 
 import msgspec
 
@@ -13,6 +14,7 @@ CHOICES_MAX = 128  # OpenAI's limit on n
 REQUEST_TOKENS = 3
 MESSAGE_TOKENS = 4
 PART_TOKENS = 85  # a low-detail image at OpenAI
+ALTERNATIVES_MAX = 20  # OpenAI's limit on top_logprobs
 
 MARKER = b"simulate:"
 _MARKER = re.compile(r"simulate:\s*([A-Za-z_]+=\S*)")  # prose after the word is only prose
@@ -42,6 +44,18 @@ class ChatRequest(msgspec.Struct):
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
     stream_options: StreamOptions | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+    # Read by form.py, whatever they are.
+    response_format: Any = None
+    tools: msgspec.Raw = msgspec.Raw(b"null")
+    tool_choice: Any = None
+    parallel_tool_calls: Any = None
+
+    @property
+    def alternatives(self) -> int | None:
+        """How many are to be told beside each token; None where log probabilities aren't asked for."""
+        return (self.top_logprobs or 0) if self.logprobs else None
 
     @property
     def limit(self) -> int | None:
@@ -71,6 +85,11 @@ def read_chat(body: bytes) -> ChatRequest:
         raise ChatRefused(f"n must be from 1 to {CHOICES_MAX}", "n")
     if request.limit is not None and request.limit < 1:
         raise ChatRefused("max_tokens must be at least 1", "max_tokens")
+    if request.top_logprobs is not None:
+        if not 0 <= request.top_logprobs <= ALTERNATIVES_MAX:
+            raise ChatRefused(f"top_logprobs must be from 0 to {ALTERNATIVES_MAX}", "top_logprobs")
+        if not request.logprobs:
+            raise ChatRefused("top_logprobs needs logprobs to be true", "top_logprobs")
     return request
 
 

@@ -5,10 +5,9 @@ Values only: how events are dressed, paced, damaged and sent is stream.py's matt
 from collections.abc import Iterator
 
 from tollway.simulator.answer import (
-    ARGUMENTS_CLOSE,
-    ARGUMENTS_OPEN,
     FINGERPRINT,
     Shape,
+    render_logprobs,
     render_tool_call,
     render_usage,
 )
@@ -48,10 +47,14 @@ class Chunks:
                 yield self._event(choice, roles.pop(choice) + b'"content":"","refusal":null', 0), 0, False
         yield from self._tokens(b'"reasoning_content":"', [shape.thoughts(choice) for choice in choices], roles)
         content = [shape.content(choice) for choice in choices]
-        if shape.tool is None:
+        if shape.tool is not None:
+            for call in range(shape.calls):
+                runs = [shape.content(choice) for choice in choices]
+                yield from self._tool_calls(shape.tool, call, runs, roles)
+        elif shape.alternatives is None:
             yield from self._tokens(b'"content":"', content, roles)
         else:
-            yield from self._tool_calls(shape.tool, content, roles)
+            yield from self._weighed(content, shape.alternatives, roles)
         yield from self._ending()
 
     def _event(self, choice: int, delta: bytes, tokens: int) -> bytes:
@@ -73,15 +76,28 @@ class Chunks:
                 role = roles.pop(choice, b"") if roles else b""
                 yield self._event(choice, b"".join((role, member, piece, end)), 1), 1, choice == 0
 
-    def _tool_calls(self, tool: str, runs: list[Iterator[bytes]], roles: dict[int, bytes]) -> Iterator[Event]:
+    def _weighed(self, runs: list[Iterator[bytes]], alternatives: int, roles: dict[int, bytes]) -> Iterator[Event]:
+        """Tokens of content, each with its log probability."""
+        for pieces in zip(*runs, strict=True):
+            for choice, piece in enumerate(pieces):
+                event = self._event(choice, b'%b"content":"%b"' % (roles.pop(choice, b""), piece), 1)
+                logprobs = b'"logprobs":%b' % render_logprobs([piece], alternatives)
+                yield event.replace(b'"logprobs":null', logprobs, 1), 1, choice == 0
+
+    def _tool_calls(
+        self, tool: str, call: int, runs: list[Iterator[bytes]], roles: dict[int, bytes]
+    ) -> Iterator[Event]:
+        """One call of the tool in every choice."""
+        opening, closing = self._shape.around
         for choice in range(len(runs)):
-            call = render_tool_call(tool, choice, ARGUMENTS_OPEN)
-            delta = roles.pop(choice, b"") + b'"tool_calls":[{"index":0,%b}]' % call
+            members = render_tool_call(tool, choice, call, opening)
+            delta = roles.pop(choice, b"") + b'"tool_calls":[{"index":%d,%b}]' % (call, members)
             yield self._event(choice, delta, 0), 0, choice == 0
-        fragment = b'"tool_calls":[{"index":0,"function":{"arguments":"'
+        fragment = b'"tool_calls":[{"index":%d,"function":{"arguments":"' % call
         yield from self._tokens(fragment, runs, roles, b'"}}]')
-        for choice in range(len(runs)):
-            yield self._event(choice, fragment + ARGUMENTS_CLOSE + b'"}}]', 0), 0, False
+        if closing:
+            for choice in range(len(runs)):
+                yield self._event(choice, fragment + closing + b'"}}]', 0), 0, False
 
     def _ending(self) -> Iterator[Event]:
         shape, style = self._shape, self._scenario.usage

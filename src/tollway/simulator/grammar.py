@@ -22,6 +22,7 @@ from tollway.wire import json
 
 SPEC_CHARS_MAX = 65_536  # one scenario as written: room for a long text=, and no more than a header can carry
 SECONDS_MAX = 3_600.0  # nothing waits longer than any router would
+CALLS_MAX = 128  # as many tools as OpenAI takes in one request
 TOKENS_MAX = 1_000_000  # an answer longer than any context
 NAME_PATTERN = r"[A-Za-z0-9._:-]{1,64}"  # gates, ids, tools: safe in JSON, headers and URLs as they are
 
@@ -152,6 +153,8 @@ KEYS: dict[str, Key] = {
     "text": _TEXT,
     "reasoning": _TOKENS,
     "tool": _NAME,
+    "arguments": Key(_raw_json, "a JSON value, percent-encoded", _quoted),
+    "calls": Key(_whole(1, CALLS_MAX), f"a whole number from 1 to {CALLS_MAX}"),
     "finish": Key(_one_of(get_args(FinishReason)), " or ".join(get_args(FinishReason))),
     "role_chunk": _SWITCH,
     "model": _TEXT,

@@ -50,6 +50,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     text: str | None = None
     reasoning: int = 0
     tool: str | None = None
+    arguments: str | None = None
+    calls: int = 1
     finish: FinishReason | None = None
     role_chunk: bool = True
     model: str | None = None

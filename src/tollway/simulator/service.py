@@ -9,6 +9,7 @@ from collections.abc import Callable
 from tollway.simulator import http
 from tollway.simulator.answer import Shape, render_choices, shape_answer
 from tollway.simulator.chat import MARKER, ChatRefused, ChatRequest, count_prompt, prompt_knobs, read_chat
+from tollway.simulator.form import formed, has_form
 from tollway.simulator.gates import Barrier, Lockstep, Named, Threshold, Wake
 from tollway.simulator.grammar import ScenarioError, parse_scenario
 from tollway.simulator.http import HttpMessage
@@ -21,7 +22,7 @@ from tollway.wire import json
 
 CHAT_PATH = b"/v1/chat/completions"
 RECIPES_MAX = 512  # scenarios kept parsed; prompts may carry any number of them
-SHAPES_MAX = 8  # (choices, limit) combinations kept a scenario
+SHAPES_MAX = 8  # combinations of n, limit and top_logprobs kept a scenario
 CHOICES_KEPT_BYTES_MAX = 65_536  # a longer batch text is rendered anew each time
 MODELS_COUNTED_MAX = 10_000  # model names whose attempts are counted for fault_times and fault_rate
 
@@ -31,7 +32,7 @@ class Recipe:
 
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
-        self._shapes: dict[tuple[int, int | None], tuple[Shape, bytes | None]] = {}
+        self._shapes: dict[tuple[int, int | None, int | None], tuple[Shape, bytes | None]] = {}
         self._spared: Recipe | None = None
 
     @property
@@ -41,18 +42,19 @@ class Recipe:
             self._spared = Recipe(self.scenario.healthy())
         return self._spared
 
-    def shape(self, choices: int, limit: int | None, *, batch: bool) -> tuple[Shape, bytes | None]:
+    def shape(self, request: ChatRequest, *, batch: bool) -> tuple[Shape, bytes | None]:
         """The shape, and for a batch answer its rendered choices unless they are too long to keep."""
-        known = self._shapes.get((choices, limit))
+        wanted = request.n or 1, request.limit, request.alternatives
+        known = self._shapes.get(wanted)
         if known is None:
             if len(self._shapes) >= SHAPES_MAX:
                 self._shapes.clear()
-            known = self._shapes[choices, limit] = shape_answer(self.scenario, choices, limit), None
+            known = self._shapes[wanted] = shape_answer(self.scenario, *wanted), None
         if batch and known[1] is None:
             rendered = render_choices(known[0])
             if len(rendered) > CHOICES_KEPT_BYTES_MAX:
                 return known[0], rendered
-            known = self._shapes[choices, limit] = known[0], rendered
+            known = self._shapes[wanted] = known[0], rendered
         return known
 
 
@@ -163,9 +165,12 @@ class Service:
         if limited and scenario.faulty and not self.faults.strikes(request.model, scenario):
             recipe = recipe.spared
             scenario = recipe.scenario
+        if has_form(request) and (own := formed(scenario, request)) is not scenario:
+            recipe = Recipe(own)
+            scenario = own
         streams = exchange.stream and not (scenario.fault is not None and scenario.fault.name == "unstreamed")
         turn = self._turn(message, exchange, now, request, scenario)
-        turn.shape, turn.choices = recipe.shape(request.n or 1, request.limit, batch=not streams)
+        turn.shape, turn.choices = recipe.shape(request, batch=not streams)
         if scenario.barrier is None and scenario.delay == 0.0 and not scenario.faulty:
             return StreamPlay(turn).play() if streams else play_batch(turn)
         return _play(turn, streams)
