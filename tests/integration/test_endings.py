@@ -159,7 +159,7 @@ async def test_a_provider_that_fails_mid_stream_is_paid_by_the_operator_and_not_
         last, call = await broken_off(router, wallet)
         assert last["error"]["code"] == ("provider_timeout" if fault == "stall@4" else "provider_error")
         assert call["error_code"] == last["error"]["code"]
-        assert last["choices"] == [{"index": 0, "delta": {"content": ""}, "finish_reason": "error"}]
+        assert "choices" not in last
         assert call["charged"] == 0
         assert call["ended"] == "provider_failed"
         assert call["flags"] == ["provider_failed"]

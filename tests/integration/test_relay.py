@@ -243,5 +243,5 @@ async def test_after_the_commitment_a_final_failure_is_an_error_frame_and_no_don
             answer = [event for event in await stream.rest() if event != COMMENT]
             (frame,) = map(payload, answer)
             assert frame["error"]["code"] == "no_provider_available"
-            assert frame["choices"] == [{"index": 0, "delta": {"content": ""}, "finish_reason": "error"}]
+            assert "choices" not in frame
             assert (await settled(router, wallet, await stream.request_id()))["charged"] == 0

@@ -169,11 +169,8 @@ async def say(reply: Reply, watch: Watch, slow_reader_s: float, error: TollwayEr
 
 
 def error_frame(error: TollwayError, request_id: str) -> bytes:
-    """The last event of a stream that can't be whole: a chunk that SDKs raise on. No [DONE] follows it."""
-    chunk = {
-        "id": request_id,
-        "object": "chat.completion.chunk",
-        "choices": [{"index": 0, "delta": {"content": ""}, "finish_reason": "error"}],
-        "error": error_object(error),
-    }
-    return encode_event(json.encode(chunk))
+    """The last event of a stream that can't be whole; no [DONE] follows it. As OpenAI's own it has no `choices`: with
+    them Vercel's AI SDK takes it for an ordinary chunk, drops the error and ends as if all were well."""
+    return encode_event(
+        json.encode({"id": request_id, "object": "chat.completion.chunk", "error": error_object(error)})
+    )
