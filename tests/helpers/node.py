@@ -1,4 +1,4 @@
-"""OpenAI's client for Node.js, unmodified: installed once from its lock file, and run as tests/acceptance/node says."""
+"""Official clients for Node.js, unmodified: installed once from their lock file, run as tests/acceptance/node says."""
 
 import asyncio
 import contextlib
@@ -80,10 +80,10 @@ class NodeClient:
         assert "value" in said, said
         return said["value"]
 
-    async def stream(self, body: Any) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    async def stream(self, body: Any, action: str = "stream") -> tuple[list[Any], dict[str, Any]]:
         """The chunks that came, and the line after them."""
-        await self.tell("stream", body)
-        chunks: list[dict[str, Any]] = []
+        await self.tell(action, body)
+        chunks: list[Any] = []
         while "chunk" in (said := await self.line()):
             chunks.append(said["chunk"])
         return chunks, said
@@ -98,12 +98,12 @@ class NodeClient:
 
 
 @contextlib.asynccontextmanager
-async def node_client(base_url: str, **options: Any) -> AsyncIterator[NodeClient]:
-    """`new OpenAI({baseURL, ...options})` in a process of its own, as long as the block runs."""
+async def node_client(base_url: str, script: str = "client.mjs", **options: Any) -> AsyncIterator[NodeClient]:
+    """The client of `script`, made with `{baseURL, ...options}`, in a process of its own as long as the block runs."""
     given = json.dumps({"baseURL": base_url, **options})
     process = await asyncio.create_subprocess_exec(
         require_node(),
-        FOLDER / "client.mjs",
+        FOLDER / script,
         given,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,

@@ -1,25 +1,22 @@
-// Runs OpenAI's client as it is told, one JSON object a line on stdin:
-//   {"do": "complete", "body": {...}}
-// and answers each with lines on stdout: {"chunk": ...} for each chunk of a stream as it comes, then one of
-// {"value": ...} and {"error": ...}, with the status of every HTTP answer that it took.
-// The first argument is the JSON of the options that the client is made with.
-
-import { createInterface } from "node:readline";
+// OpenAI's client, as lines.mjs says.
 
 import OpenAI from "openai";
+import { zodResponseFormat } from "openai/helpers/zod";
+import { z } from "zod";
 
-let statuses = [];
+import { counted, options, say, serve } from "./lines.mjs";
 
-async function counted(url, init) {
-  const response = await fetch(url, init);
-  statuses.push(response.status);
-  return response;
-}
+const client = new OpenAI({ ...options, fetch: counted });
 
-const client = new OpenAI({ ...JSON.parse(process.argv[2]), fetch: counted });
+const Person = z.object({ name: z.string(), age: z.number().int(), tags: z.array(z.string()) });
 
-function say(line) {
-  process.stdout.write(JSON.stringify(line) + "\n");
+function lookUp(seen) {
+  const parameters = { type: "object", properties: { text: { type: "string" } }, required: ["text"] };
+  const called = (args) => {
+    seen.push(args);
+    return "found";
+  };
+  return { type: "function", function: { name: "look_up", parse: JSON.parse, parameters, function: called } };
 }
 
 const actions = {
@@ -35,9 +32,44 @@ const actions = {
     return null;
   },
 
+  // Stops after the first text.
+  async abort(body) {
+    const stream = await client.chat.completions.create({ ...body, stream: true });
+    for await (const chunk of stream) {
+      if (chunk.choices[0].delta.content) {
+        stream.controller.abort();
+      }
+    }
+    return stream.controller.signal.aborted;
+  },
+
   async headers(body) {
     const { response, request_id } = await client.chat.completions.create(body).withResponse();
     return { headers: Object.fromEntries(response.headers), request_id };
+  },
+
+  async response(body) {
+    const response = await client.chat.completions.create(body).asResponse();
+    return { status: response.status, headers: Object.fromEntries(response.headers), body: await response.text() };
+  },
+
+  async parse(body) {
+    const response_format = zodResponseFormat(Person, "person");
+    const answer = await client.chat.completions.parse({ ...body, response_format });
+    return { parsed: answer.choices[0].message.parsed, usage: answer.usage };
+  },
+
+  async parse_stream(body) {
+    const stream = client.chat.completions.stream({ ...body, response_format: zodResponseFormat(Person, "person") });
+    const answer = await stream.finalChatCompletion();
+    return { parsed: answer.choices[0].message.parsed, usage: answer.usage };
+  },
+
+  async run_tools(body) {
+    const seen = [];
+    const runner = client.chat.completions.runTools({ ...body, tools: [lookUp(seen)] });
+    const content = await runner.finalContent();
+    return { seen, content, usage: await runner.totalUsage(), messages: runner.messages };
   },
 
   async models() {
@@ -57,13 +89,4 @@ const actions = {
   },
 };
 
-for await (const line of createInterface({ input: process.stdin })) {
-  const { do: action, body } = JSON.parse(line);
-  statuses = [];
-  try {
-    say({ value: await actions[action](body), statuses });
-  } catch (error) {
-    const { message, status, code, param, type, requestID } = error;
-    say({ error: { class: error.constructor.name, message, status, code, param, type, requestID }, statuses });
-  }
-}
+await serve(actions, ({ status, code, param, type, requestID }) => ({ status, code, param, type, requestID }));
