@@ -9,7 +9,7 @@ from typing import assert_never
 
 from tollway.auth.policy import SignInSettings
 from tollway.auth.signin import SignIn
-from tollway.config.schema import Auth, Config, DialectName, Provider
+from tollway.config.schema import Auth, Config, Provider
 from tollway.domain.clock import Clock
 from tollway.domain.observer import Observer
 from tollway.domain.plan import Candidate
@@ -66,8 +66,7 @@ class Assembly:
         draw = random.Random()  # noqa: S311  # a pause is jittered, not secret
         return Attempts(
             self._transport,
-            {provider.id: _endpoint(provider) for provider in config.providers},
-            {provider.id: _dialect(provider.dialect, self._clock) for provider in config.providers},
+            {provider.id: _dialect(provider, self._clock) for provider in config.providers},
             answer_bytes_max=config.server.max_answer,
             clock=self._clock,
             observer=self._observer,
@@ -93,6 +92,7 @@ def catalog(config: Config, prices: PriceList) -> Catalog:
             data_collection=provider.data_collection,
             supports=frozenset(model.supports),
             unsupported=frozenset(model.unsupported),
+            one_choice="one_choice" in provider.quirks,
         )
         for provider in config.providers
         for model in provider.models
@@ -113,12 +113,12 @@ def _sign_in_settings(auth: Auth) -> SignInSettings:
     )
 
 
-def _dialect(name: DialectName, clock: Clock) -> Dialect:
-    match name:
+def _dialect(provider: Provider, clock: Clock) -> Dialect:
+    match provider.dialect:
         case "openai":
-            return OpenAIOpenAI(clock)
+            return OpenAIOpenAI(_endpoint(provider), clock)
         case _:
-            assert_never(name)
+            assert_never(provider.dialect)
 
 
 def _endpoint(provider: Provider) -> Endpoint:
@@ -126,6 +126,9 @@ def _endpoint(provider: Provider) -> Endpoint:
         id=provider.id,
         base_url=provider.base_url,
         api_key=provider.api_key.reveal() if provider.api_key is not None else None,
+        auth_header=provider.auth_header,
         headers=tuple(provider.headers.items()),
+        query=tuple(provider.query.items()),
         user=provider.user,
+        quirks=frozenset(provider.quirks),
     )
