@@ -9,7 +9,7 @@ from typing import assert_never
 
 from tollway.auth.policy import SignInSettings
 from tollway.auth.signin import SignIn
-from tollway.config.schema import Auth, Config, Provider
+from tollway.config.schema import Auth, Config, DialectName, Provider
 from tollway.domain.clock import Clock
 from tollway.domain.observer import Observer
 from tollway.domain.plan import Candidate
@@ -66,7 +66,8 @@ class Assembly:
         draw = random.Random()  # noqa: S311  # a pause is jittered, not secret
         return Attempts(
             self._transport,
-            {provider.id: _dialect(provider, self._clock) for provider in config.providers},
+            {provider.id: endpoint(provider) for provider in config.providers},
+            {provider.id: dialect(provider.dialect, self._clock) for provider in config.providers},
             answer_bytes_max=config.server.max_answer,
             clock=self._clock,
             observer=self._observer,
@@ -92,7 +93,6 @@ def catalog(config: Config, prices: PriceList) -> Catalog:
             data_collection=provider.data_collection,
             supports=frozenset(model.supports),
             unsupported=frozenset(model.unsupported),
-            one_choice="one_choice" in provider.quirks,
         )
         for provider in config.providers
         for model in provider.models
@@ -113,22 +113,21 @@ def _sign_in_settings(auth: Auth) -> SignInSettings:
     )
 
 
-def _dialect(provider: Provider, clock: Clock) -> Dialect:
-    match provider.dialect:
+def dialect(name: DialectName, clock: Clock) -> Dialect:
+    """What translates to the API that a provider speaks."""
+    match name:
         case "openai":
-            return OpenAIOpenAI(_endpoint(provider), clock)
+            return OpenAIOpenAI(clock)
         case _:
-            assert_never(provider.dialect)
+            assert_never(name)
 
 
-def _endpoint(provider: Provider) -> Endpoint:
+def endpoint(provider: Provider) -> Endpoint:
+    """Where a provider is, and with which key it is asked."""
     return Endpoint(
         id=provider.id,
         base_url=provider.base_url,
         api_key=provider.api_key.reveal() if provider.api_key is not None else None,
-        auth_header=provider.auth_header,
         headers=tuple(provider.headers.items()),
-        query=tuple(provider.query.items()),
         user=provider.user,
-        quirks=frozenset(provider.quirks),
     )

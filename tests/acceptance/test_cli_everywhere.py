@@ -29,6 +29,7 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "cli.md"
 CALLS = {
     "balance": "--wallet wallet --url {url}",
     "chat": "hello --model model --wallet wallet --url {url}",
+    "doctor": "",
     "ledger audit": "",
     "ledger credit": "{account} 0.10 --ref everywhere",
     "ledger statement": "{account}",
@@ -50,6 +51,7 @@ FAILURES = {
     "balance": "--wallet nowhere",
     "chat": "hello --model model --wallet nowhere",
     "demo": "--listen nowhere --exit --simulated",
+    "doctor": "--config nowhere",
     "ledger audit": "",
     "ledger credit": "nobody 1 --ref x",
     "ledger statement": "nobody",

@@ -13,7 +13,6 @@ from msgspec.structs import replace
 from tollway.config.checks import api_key, check, upstream
 from tollway.config.environment import near_misses, overlay, overrides
 from tollway.config.places import LedgerUrl, local_url, url
-from tollway.config.presets import PRESETS
 from tollway.config.problems import ConfigError, Problem
 from tollway.config.problems import Path as KeyPath
 from tollway.config.read import Reading, Spot, Table, valid
@@ -76,6 +75,15 @@ def loads(text: str, environ: Mapping[str, str], base_dir: Path) -> Config:
     )
 
 
+def configuration_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
+    """Which file is read, whether or not it is there; None when the environment alone is the configuration."""
+    if path is None and environ.get("TOLLWAY_CONFIG"):
+        path = Path(environ["TOLLWAY_CONFIG"])
+    if path is None and not DEFAULT_FILE.exists() and overrides(environ, CONFIG.readers):
+        return None
+    return path or DEFAULT_FILE
+
+
 def _about(keys: tuple[str, ...], path: Path | None, environ: Mapping[str, str]) -> tuple[Config, Path]:
     """A configuration of which only what stands under `keys` needs to be right, and its folder."""
     text, base_dir = _source(path, environ)
@@ -88,17 +96,15 @@ def _about(keys: tuple[str, ...], path: Path | None, environ: Mapping[str, str])
 
 def _source(path: Path | None, environ: Mapping[str, str]) -> tuple[str, Path]:
     """The text of the configuration, and the folder that its paths are relative to."""
-    if path is None and environ.get("TOLLWAY_CONFIG"):
-        path = Path(environ["TOLLWAY_CONFIG"])
-    if path is None and not DEFAULT_FILE.exists() and overrides(environ, CONFIG.readers):
+    path = configuration_file(path, environ)
+    if path is None:
         return "", Path()
-    path = path or DEFAULT_FILE
     try:
         with path.open("rb") as file:
             data = file.read(CONFIG_BYTES_MAX + 1)
     except FileNotFoundError:
         raise _unreadable(
-            f"no configuration at {str(path)!r}: write one (see docs/configuration.md) or pass --config"
+            f"no configuration at {str(path)!r}: run `tollway init` to write one, or name yours with --config"
         ) from None
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or "not a file name"
@@ -122,22 +128,8 @@ def _read(text: str, environ: Mapping[str, str]) -> tuple[Config, dict[str, Any]
     reading = Reading()
     overlay(tree, environ, overrides(environ, CONFIG.readers), reading)
     near_misses(environ, _SINGLE_KEYS, reading)
-    _lay_presets_under(tree, environ)
     config: Config = CONFIG.read(tree, Spot(reading))
     return config, tree, reading
-
-
-def _lay_presets_under(tree: dict[str, Any], environ: Mapping[str, str]) -> None:
-    """Fill into each provider what its preset says and it doesn't, in place. What can't be read is left to be found."""
-    listed = tree.get("providers")
-    for written in listed if isinstance(listed, list) else ():
-        name = written.get("preset") if isinstance(written, dict) else None
-        preset = PRESETS.get(name) if isinstance(name, str) else None
-        if preset is not None:
-            known = preset.written(environ)
-            if "api_key_file" in written:
-                known.pop("api_key_env", None)
-            written |= known | written
 
 
 def _models(provider: Provider, written: list[dict[str, Any]]) -> tuple[Model, ...]:
@@ -147,19 +139,12 @@ def _models(provider: Provider, written: list[dict[str, Any]]) -> tuple[Model, .
             model,
             upstream=upstream(model),
             max_output_tokens=model.max_output_tokens or model.context_length,
-            unsupported=_refused(provider, model),
             timeouts=replace(
                 provider.timeouts, **{name: getattr(model.timeouts, name) for name in table.get("timeouts", ())}
             ),
         )
         for model, table in zip(provider.models, written, strict=True)
     )
-
-
-def _refused(provider: Provider, model: Model) -> tuple[str, ...]:
-    """What a model doesn't take: its own word counts, then its provider's."""
-    more = (word for word in provider.unsupported if word not in (*model.unsupported, *model.supports))
-    return (*model.unsupported, *more)
 
 
 def _resolved(ledger: LedgerUrl, base_dir: Path) -> LedgerUrl:

@@ -30,6 +30,7 @@ from tollway.domain.plan import Candidate, Plan
 from tollway.domain.seams import HttpResponse, Transport
 from tollway.domain.waiting import Interrupted, Watch
 from tollway.upstream.dialect import Dialect, StreamReader
+from tollway.upstream.endpoint import Endpoint
 
 T = TypeVar("T")
 
@@ -118,11 +119,12 @@ class OpenStream:
 
 
 class Attempts:
-    """Carries out plans. One instance a configuration snapshot; dialects are by provider."""
+    """Carries out plans. One instance a configuration snapshot; endpoints and dialects are by provider."""
 
     def __init__(
         self,
         transport: Transport,
+        endpoints: Mapping[str, Endpoint],
         dialects: Mapping[str, Dialect],
         *,
         answer_bytes_max: int,
@@ -131,6 +133,7 @@ class Attempts:
         jitter: Callable[[], float],
     ) -> None:
         self._transport = transport
+        self._endpoints = endpoints
         self._dialects = dialects
         self._answer_bytes_max = answer_bytes_max
         self._clock = clock
@@ -228,7 +231,9 @@ class Attempts:
 
     async def _send(self, call: Call, plan: Plan, candidate: Candidate, trail: Trail) -> HttpResponse:
         """Awaited under the watch, which doesn't begin it for a call that was stopped: such a call asks nobody."""
-        request = self._dialect(candidate).request(call, candidate, max_tokens=plan.caps.get(candidate.key))
+        endpoint = self._endpoints[candidate.provider]
+        cap = plan.caps.get(candidate.key)
+        request = self._dialect(candidate).request(call, candidate, endpoint, max_tokens=cap)
         trail.asking = candidate
         return await self._transport.send(request)
 
@@ -247,7 +252,7 @@ class Attempts:
             raise _as_fault(interrupted, "batch", "batch_timeout") from None
         finally:
             watch.rest()
-        answer = self._dialect(candidate).answer(body)
+        answer = self._dialect(candidate).answer(body, self._endpoints[candidate.provider])
         record = AttemptRecord(
             provider=candidate.provider,
             model=candidate.model,
@@ -268,7 +273,7 @@ class Attempts:
             response = await watch.wait(self._send(call, plan, candidate, trail))
             if response.status != 200:
                 raise await self._fault(candidate, response, watch)
-            reader = self._dialect(candidate).stream()
+            reader = self._dialect(candidate).stream(self._endpoints[candidate.provider])
             stream = OpenStream(candidate, response, reader, watch, started)
             await self._read_opening(stream)
             stream.record = msgspec.structs.replace(stream.record, first_token_ms=self._ms_since(started))
@@ -316,7 +321,9 @@ class Attempts:
         with contextlib.suppress(ProviderFault, Interrupted):
             while len(body) < FAULT_BODY_BYTES_MAX and (data := await watch.wait(response.read())):
                 body += data
-        return self._dialect(candidate).fault(response.status, response.headers, body[:FAULT_BODY_BYTES_MAX])
+        return self._dialect(candidate).fault(
+            response.status, response.headers, body[:FAULT_BODY_BYTES_MAX], self._endpoints[candidate.provider]
+        )
 
     def _ms_since(self, started: float) -> float:
         return round((self._clock.monotonic() - started) * 1000, 1)

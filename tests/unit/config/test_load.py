@@ -161,7 +161,7 @@ def test_a_missing_file_is_named_and_says_what_to_do(
     with pytest.raises(ConfigError) as caught:
         load(path, environ)
     assert str(caught.value) == (
-        f"no configuration at {tried!r}: write one (see docs/configuration.md) or pass --config"
+        f"no configuration at {tried!r}: run `tollway init` to write one, or name yours with --config"
     )
 
 

@@ -31,3 +31,24 @@ class FileLock:
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
+
+
+def lock_path(database: Path) -> Path:
+    """Where the lock of the ledger at `database` is."""
+    return database.with_name(database.name + ".lock")
+
+
+def owner(path: Path) -> str | None:
+    """The process that holds the lock at `path` ("unknown" when it doesn't say), None when nobody does. Looks with a
+    shared lock that it lets go of at once. Raises OSError."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return os.read(file, 20).decode("ascii", "replace").strip() or "unknown"
+    finally:
+        os.close(file)
+    return None

@@ -38,7 +38,7 @@ from tollway.ledger.batch import Batch, subject_of
 from tollway.ledger.book import Expire
 from tollway.ledger.books import REVOCATION_GRACE_MS, Books, Key
 from tollway.ledger.sqlite.database import Connect, Snapshot, connect, true_path
-from tollway.ledger.sqlite.lock import FileLock
+from tollway.ledger.sqlite.lock import FileLock, lock_path
 from tollway.ledger.sqlite.reader import Reader
 from tollway.ledger.sqlite.writer import Writer, Written
 from tollway.wire import json
@@ -64,7 +64,7 @@ class SqliteLedger:
         self._clock = clock
         self._observer = observer
         self._loop = asyncio.get_running_loop()
-        self._lock = FileLock(path.with_name(path.name + ".lock"))
+        self._lock = FileLock(lock_path(path))
         self._writer = Writer(path, connect, self._deliver)
         self._reader: Reader | None = None
         self._phase: Phase = "opening"
