@@ -1,20 +1,13 @@
 """GET /models and /models/{id}: OpenAI's list shape, with what a caller who pays wants to know besides."""
 
-from typing import Any
-
 import msgspec
 from starlette.requests import Request
 
 from tollway.api.services import Answered, Services
 from tollway.domain.errors import ModelNotFound
-from tollway.domain.money import BASIS_POINTS
-from tollway.domain.plan import Candidate
-from tollway.domain.price import Price, Rates, Tariff
+from tollway.domain.pricing import Pricing, pricing
 from tollway.routing.catalog import Model
-
-PICO_PER_USD = 10**12
-
-Pricing = dict[str, Any]
+from tollway.routing.price import blended
 
 
 class Architecture(msgspec.Struct, kw_only=True):
@@ -75,7 +68,7 @@ def _view(services: Services, model: Model) -> ModelView:
         ),
         key=lambda offer: offer.id,
     )
-    cheapest = min(model.candidates, key=_blended)
+    cheapest = min(model.candidates, key=lambda candidate: blended(candidate.tariff))
     modalities = {kind for candidate in model.candidates for kind in candidate.part_tokens}
     return ModelView(
         id=model.id,
@@ -95,36 +88,3 @@ def _view(services: Services, model: Model) -> ModelView:
 
 
 _MODALITIES = {"image_url": "image", "input_audio": "audio", "file": "file", "video_url": "video"}
-
-
-def _blended(candidate: Candidate) -> int:
-    """What the wallet pays for one token in and one out, in hundredths of a basis point: only for comparing."""
-    price, markup = _selling(candidate.tariff)
-    return (price.rates.input + price.rates.output) * (BASIS_POINTS + markup)
-
-
-def _selling(tariff: Tariff) -> tuple[Price, int]:
-    return (tariff.buy, tariff.markup_bps) if tariff.sell is None else (tariff.sell, 0)
-
-
-def pricing(tariff: Tariff) -> Pricing:
-    """What a wallet pays: decimal USD per token, by kind; `features` USD a call; `tiers` by prompt tokens."""
-    price, markup = _selling(tariff)
-    shown: Pricing = dict(_rates(price.rates, markup))
-    if price.features:
-        shown["features"] = {name: usd(pico, markup) for name, pico in sorted(price.features.items())}
-    if price.tiers:
-        shown["tiers"] = [{"above": tier.above, **_rates(tier.rates, markup)} for tier in price.tiers]
-    return shown
-
-
-def _rates(rates: Rates, markup_bps: int) -> dict[str, str]:
-    return {
-        name: usd(pico, markup_bps) for name in Rates.__struct_fields__ if (pico := getattr(rates, name)) is not None
-    }
-
-
-def usd(pico: int, markup_bps: int) -> str:
-    """Pico-USD with a markup, as an exact decimal string: a basis point of a pico-USD is the 16th decimal."""
-    whole, fraction = divmod(pico * (BASIS_POINTS + markup_bps), PICO_PER_USD * BASIS_POINTS)
-    return f"{whole}.{fraction:016d}".rstrip("0").rstrip(".")

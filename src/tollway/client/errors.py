@@ -17,5 +17,9 @@ class RouterError(Exception):
         self.error = error
 
 
+class ReceiptError(Exception):
+    """A receipt doesn't hold, or isn't one; the message says which."""
+
+
 class RouterUnreachable(Exception):
     """Nothing answered at that address, or not in time."""

@@ -2,8 +2,10 @@
 
 import msgspec
 
+from tollway.domain.money import BASIS_POINTS
 
-class Rates(msgspec.Struct, frozen=True, kw_only=True):
+
+class Rates(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Pico-USD per token. `None` for a special kind of token means that it is billed at the ordinary rate."""
 
     input: int
@@ -15,14 +17,14 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
     audio_output: int | None = None
 
 
-class Tier(msgspec.Struct, frozen=True, kw_only=True):
+class Tier(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Rates that replace the base ones for the whole call once its prompt has more than `above` tokens."""
 
     above: int
     rates: Rates
 
 
-class Price(msgspec.Struct, frozen=True, kw_only=True):
+class Price(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One model at one provider. `features` maps a feature beyond tokens (`web_search`) to pico-USD a call."""
 
     rates: Rates
@@ -44,9 +46,16 @@ class PartialPrice(msgspec.Struct, frozen=True, kw_only=True):
     features: dict[str, int] = {}
 
 
-class Tariff(msgspec.Struct, frozen=True, kw_only=True):
+class Tariff(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the provider is owed (`buy`) and what the wallet pays: `sell` when set, else `buy` plus the markup."""
 
     buy: Price
     sell: Price | None = None
     markup_bps: int = 0  # basis points: 300 is 3 %
+
+    @property
+    def selling(self) -> tuple[Price, int]:
+        """The price that the wallet pays, and by how many basis points each of its rates is multiplied."""
+        if self.sell is not None:
+            return self.sell, BASIS_POINTS
+        return self.buy, BASIS_POINTS + self.markup_bps

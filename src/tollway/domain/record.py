@@ -7,6 +7,7 @@ import msgspec
 from tollway.domain.answer import AttemptRecord
 from tollway.domain.asked import Asked
 from tollway.domain.plan import Verdict
+from tollway.domain.price import Tariff
 from tollway.domain.usage import Usage
 
 Ended = Literal["complete", "client_left", "cut_by_router", "provider_failed", "refused", "ledger_failed"]
@@ -35,6 +36,7 @@ class CallRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     price: int = 0  # nano-USD charged to the wallet
     cost: int = 0  # nano-USD owed to the provider
     held: int = 0
+    tariff: Tariff | None = None  # the prices it was charged by, pinned when the hold was made
     flags: tuple[str, ...] = ()
     attempts: tuple[AttemptRecord, ...] = ()
     seed: int = 0

@@ -185,6 +185,7 @@ class Booking:
             usage_reported=charge.refused,
             price=charge.price,
             cost=charge.cost,
+            tariff=candidate.tariff,
             flags=charge.flags,
             ended_ms=self._bookings.now_ms(),
         )

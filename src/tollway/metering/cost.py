@@ -21,9 +21,8 @@ def sell_of(usage: Usage, features: Iterable[str], tariff: Tariff) -> int:
 
 def selling(tariff: Tariff) -> tuple[Price, int, int]:
     """The price the wallet pays by, and the fraction that turns its pico-USD into nano-USD with the markup."""
-    if tariff.sell is not None:
-        return tariff.sell, 1, PICO_PER_NANO
-    return tariff.buy, BASIS_POINTS + tariff.markup_bps, BASIS_POINTS * PICO_PER_NANO
+    price, factor = tariff.selling
+    return price, factor, BASIS_POINTS * PICO_PER_NANO
 
 
 def price_of(usage: Usage, features: Iterable[str], price: Price) -> int:

@@ -5,7 +5,6 @@ markup is whole. Must not know balances, or what a call came to.
 from decimal import Decimal
 
 from tollway.domain.call import Call, MaxPrice
-from tollway.domain.money import BASIS_POINTS
 from tollway.domain.parameters import PART_NEEDS
 from tollway.domain.plan import Candidate
 from tollway.domain.price import Price, Rates, Tariff
@@ -14,21 +13,16 @@ _UNIT_DECIMALS = 16  # pico-USD, and basis points of it
 _MILLION_DECIMALS = 6
 
 
-def selling(tariff: Tariff) -> tuple[Price, int]:
-    """The price that the wallet pays, and by how many basis points each of its rates is multiplied."""
-    return (tariff.buy, BASIS_POINTS + tariff.markup_bps) if tariff.sell is None else (tariff.sell, BASIS_POINTS)
-
-
 def blended(tariff: Tariff) -> int:
     """What one token in and one out cost, in 1e-16 USD: what `sort` by price compares."""
-    price, factor = selling(tariff)
+    price, factor = tariff.selling
     return (price.rates.input + price.rates.output) * factor
 
 
 def exceeded(limits: MaxPrice, call: Call, candidate: Candidate) -> list[str]:
     """Which of the caller's `max_price` the candidate is over, by name. Of a price with tiers the dearest counts that
     the prompt may come to."""
-    price, factor = selling(candidate.tariff)
+    price, factor = candidate.tariff.selling
     rates = _reachable(price, call, candidate)
     dearest = max(some.input for some in rates)
     asked = {
@@ -46,7 +40,7 @@ def exceeded(limits: MaxPrice, call: Call, candidate: Candidate) -> list[str]:
 
 def per_million(tariff: Tariff) -> dict[str, str]:
     """USD per million tokens, exact: what `max_price` would have to be for the first tier."""
-    price, factor = selling(tariff)
+    price, factor = tariff.selling
     return {"prompt": _usd(price.rates.input * factor), "completion": _usd(price.rates.output * factor)}
 
 
