@@ -86,7 +86,14 @@ async def build(config: Config, *, clock: Clock | None = None, observer: Observe
     watchers = Fanout(observer or LogObserver(), AttemptFeed(health.observe), metrics)
     ledger, control = await _open_ledger(config, clock, watchers)
     transport = AiohttpTransport()
-    assembly = Assembly(transport, ledger, clock, watchers, nonce_key=await ledger.secret("nonces"))
+    assembly = Assembly(
+        transport,
+        ledger,
+        clock,
+        watchers,
+        nonce_key=await ledger.secret("nonces"),
+        receipt_secret=await ledger.secret("receipts"),
+    )
     bookings = Bookings(ledger, clock)
     # Which provider is drawn has to be fair, not secret.
     draw = random.Random()  # noqa: S311

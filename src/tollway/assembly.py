@@ -15,6 +15,7 @@ from tollway.domain.observer import Observer
 from tollway.domain.plan import Candidate
 from tollway.domain.price import Tariff
 from tollway.domain.seams import Ledger, Transport
+from tollway.egress.receipts import Receipts
 from tollway.intake.limits import Limits
 from tollway.metering.price_list import PriceList, remarks
 from tollway.routing.catalog import Catalog, ProviderInfo
@@ -31,13 +32,21 @@ class Assembly:
     """What outlives every configuration, and makes the next Snapshot: pooled connections, the books, the time."""
 
     def __init__(
-        self, transport: Transport, ledger: Ledger, clock: Clock, observer: Observer, *, nonce_key: bytes
+        self,
+        transport: Transport,
+        ledger: Ledger,
+        clock: Clock,
+        observer: Observer,
+        *,
+        nonce_key: bytes,
+        receipt_secret: bytes,
     ) -> None:
         self._transport = transport
         self._ledger = ledger
         self._clock = clock
         self._observer = observer
         self._nonce_key = nonce_key
+        self._receipt_secret = receipt_secret
 
     def snapshot(self, config: Config, prices: PriceList) -> Snapshot:
         for remark in remarks(prices):
@@ -60,6 +69,12 @@ class Assembly:
             unlimited=billing.mode == "metered",
             welcome=Welcome(amount=gift, total_max=billing.welcome_credit_total_usd) if gift else None,
             cors_origins=server.cors_origins,
+            receipts=Receipts(
+                server.public_url,
+                self._receipt_secret,
+                current=config.receipts.key,
+                withdrawn=config.receipts.withdrawn,
+            ),
         )
 
     def _attempts(self, config: Config) -> Attempts:

@@ -35,6 +35,7 @@ def table(services: Services) -> Table:
         "/healthz": Endpoint(services, {"GET": health.healthz}),
         "/readyz": Endpoint(services, {"GET": health.readyz}),
         "/openapi.json": document(services, "application/json", json.encode(description)),
+        "/.well-known/jwks.json": Endpoint(services, {"GET": generations.key_set}),
         "/docs": document(services, "text/html; charset=utf-8", docs_page(description), PAGE_POLICY),
     }
     patterns: list[tuple[str, App]] = []

@@ -3,6 +3,7 @@
 import msgspec
 
 from tollway.auth.signin import SignIn
+from tollway.egress.receipts import Receipts
 from tollway.intake.limits import Limits
 from tollway.routing.catalog import Catalog
 from tollway.upstream.attempts import Attempts
@@ -31,5 +32,6 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, weakref=True):
     slow_sender_s: float
     drain_s: float
     unlimited: bool  # billing.mode = "metered": count and record, never refuse
+    receipts: Receipts
     welcome: Welcome | None = None
     cors_origins: tuple[str, ...] = ()  # of pages whose scripts may read answers; "*" is any

@@ -1,4 +1,5 @@
-"""GET /generations/{id}: one call of the wallet that made it, by our id or by the provider's."""
+"""GET /generations/{id}: one call of the wallet that made it, by our id or by the provider's; its signed receipt, and
+the keys that vouch for it."""
 
 import msgspec
 from starlette.requests import Request
@@ -6,13 +7,15 @@ from starlette.requests import Request
 from tollway.api.services import Answered, Services, identify
 from tollway.domain.answer import AttemptRecord
 from tollway.domain.asked import Asked
-from tollway.domain.errors import NotFound
+from tollway.domain.errors import NotFound, RequestError
 from tollway.domain.money import format_usd
 from tollway.domain.plan import Verdict
 from tollway.domain.record import CallRecord
 from tollway.domain.usage import Usage
+from tollway.egress.reply import Header
 
 ID_LENGTH_MAX = 200
+KEYS_CACHED: Header = (b"cache-control", b"public, max-age=300")  # a new key is seen within minutes
 
 
 class Route(msgspec.Struct, kw_only=True):
@@ -49,9 +52,10 @@ class GenerationView(msgspec.Struct, kw_only=True):
     route: Route
     user: str | None
     client_request_id: str | None
+    receipt: str | None  # with `?receipt=true`: a compact JWS
 
 
-def generation_view(record: CallRecord) -> GenerationView:
+def generation_view(record: CallRecord, receipt: str | None = None) -> GenerationView:
     return GenerationView(
         id=record.id,
         response_id=record.response_id,
@@ -74,13 +78,29 @@ def generation_view(record: CallRecord) -> GenerationView:
         route=Route(seed=record.seed, verdicts=record.verdicts, asked=record.asked),
         user=record.user,
         client_request_id=record.client_request_id,
+        receipt=receipt,
     )
 
 
 async def generation(services: Services, request: Request) -> Answered:
+    wanted = _flag(request, "receipt")
     caller = await identify(services, request)
     name = request.path_params["id"]
     record = await services.ledger.call(caller.account, name) if len(name) <= ID_LENGTH_MAX else None
     if record is None:
         raise NotFound("This wallet has no finished call of that id.", param="id")
-    return Answered(value=generation_view(record))
+    now_s = services.clock.now_ms() // 1000
+    receipt = services.pipeline.snapshot.receipts.receipt(record, now_s) if wanted else None
+    return Answered(value=generation_view(record, receipt))
+
+
+async def key_set(services: Services, request: Request) -> Answered:
+    """GET /.well-known/jwks.json: the keys that receipts are signed with."""
+    return Answered(value=services.pipeline.snapshot.receipts.keys, headers=[KEYS_CACHED])
+
+
+def _flag(request: Request, name: str) -> bool:
+    text = request.query_params.get(name, "false")
+    if text not in ("true", "false"):
+        raise RequestError("receipt is true or false.", param=name)
+    return text == "true"

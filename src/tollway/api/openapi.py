@@ -201,7 +201,18 @@ OPERATIONS: tuple[Operation, ...] = (
         {"200": _json("The call.", "GenerationView")},
         signed=True,
         codes=NOT_OF_CHAT,
-        parameters=(_path("id", "The call's `x-request-id`, or the answer's own `id`."),),
+        parameters=(
+            _path("id", "The call's `x-request-id`, or the answer's own `id`."),
+            _query("receipt", "Whether to sign a receipt.", {"type": "boolean", "default": False}),
+        ),
+    ),
+    Operation(
+        "get",
+        "/.well-known/jwks.json",
+        "getReceiptKeys",
+        "Session",
+        "The public keys of receipts (RFC 7517)",
+        {"200": _json("Every key that was not withdrawn, the one that signs first.", "KeySet")},
     ),
     Operation(
         "get",

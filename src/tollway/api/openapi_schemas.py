@@ -20,9 +20,11 @@ from tollway.domain.errors import TollwayError
 from tollway.domain.plan import Verdict
 from tollway.domain.usage import Usage
 from tollway.egress.additions import Tollway
+from tollway.egress.receipts import KeySet
 from tollway.intake.limits import Limits
 from tollway.intake.schema import FIELDS, PREFERENCES, Field
 from tollway.routing.health import Spread
+from tollway.wire.jws import Jwk
 
 Schema = dict[str, Any]
 
@@ -35,6 +37,8 @@ ANSWERED: tuple[type[msgspec.Struct], ...] = (
     EntryView,
     GenerationView,
     HealthView,
+    Jwk,
+    KeySet,
     ModelList,
     ModelProvider,
     ModelView,

@@ -26,6 +26,7 @@ class Tollway(LazyGroup):
         "prices": Lazy("tollway.cli.prices:app", "Prices: show, diff, update, set."),
         "route": Lazy("tollway.cli.route:route", "Show who would serve a request, and why."),
         "wallet": Lazy("tollway.cli.wallet:app", "Make and show wallets."),
+        "receipt": Lazy("tollway.cli.receipt:app", "Receipts: get, keys, verify."),
         "ledger": Lazy("tollway.cli.ledger:app", "Money: credit, statement, audit."),
         "simulate": Lazy("tollway.cli.simulate:simulate", "Run a provider that behaves, and misbehaves, on request."),
     }

@@ -21,7 +21,7 @@ from tollway.cli.ending import (
     stdout_is_gone,
     told,
 )
-from tollway.client.errors import RouterError, RouterUnreachable, WalletError
+from tollway.client.errors import ReceiptError, RouterError, RouterUnreachable, WalletError
 from tollway.config.load import load, load_ledger
 from tollway.config.places import LedgerUrl
 from tollway.config.problems import ConfigError
@@ -56,6 +56,7 @@ USER_ERRORS = (
     CommandFailed,
     ConfigError,
     LedgerUnusable,
+    ReceiptError,
     RouterError,
     RouterUnreachable,
     TollwayError,

@@ -49,6 +49,10 @@ class RouterClient:
         """A GET below /api/v1, signed in if there is a wallet."""
         return self._json("GET", path, params=params)
 
+    def root(self, path: str) -> Any:
+        """A GET of a path that has no prefix, to which nobody signs in."""
+        return self._json("GET", path, prefix="")
+
     def delete(self, path: str) -> None:
         self._json("DELETE", path)
 
@@ -79,7 +83,13 @@ class RouterClient:
         return {} if self._header is None else {"sign-in-with-x": self._header}
 
     def _json(
-        self, method: str, path: str, *, body: dict[str, Any] | None = None, params: dict[str, str | int] | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        body: dict[str, Any] | None = None,
+        params: dict[str, str | int] | None = None,
+        prefix: str = "/api/v1",
     ) -> Any:
         headers = self._auth()
         content = None
@@ -87,7 +97,7 @@ class RouterClient:
             headers["content-type"] = "application/json"
             content = json.encode(body)
         try:
-            answer = self._http.request(method, f"/api/v1{path}", content=content, headers=headers, params=params)
+            answer = self._http.request(method, f"{prefix}{path}", content=content, headers=headers, params=params)
         except httpx2.TransportError as error:
             raise self._unreachable(error) from None
         if answer.status_code >= 300:

@@ -20,6 +20,7 @@ def check(config: Config, at: Spot) -> None:
         (at / "providers").missing("is missing: write at least one [[providers]]")
     _check_public(config, at / "server")
     _check_billing(config, at / "billing")
+    _check_receipts(config, at / "receipts")
     names = _Names()
     for index, provider in valid(config.providers):
         _check_provider(provider, at / "providers" / index, names)
@@ -39,6 +40,11 @@ def api_key(provider: Provider, at: Spot, environ: Mapping[str, str], base_dir: 
     except ValueError as error:
         at.missing(str(error))
     return None
+
+
+def _check_receipts(config: Config, at: Spot) -> None:
+    if config.receipts.key in config.receipts.withdrawn:
+        (at / "withdrawn").missing("has the key that signs: raise receipts.key above it")
 
 
 class _Names:

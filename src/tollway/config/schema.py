@@ -21,6 +21,7 @@ from tollway.wire.json import DEPTH_MAX
 TOKENS_MAX = 1_000_000_000  # far above any context window; keeps every bound within 64 bits
 CALLS_MAX = 100_000  # one process can't have more sockets
 MESSAGES_MAX = 1_000_000
+RECEIPT_KEYS_MAX = 1_000  # all that were not withdrawn are published: a rotation a week, for 19 years
 
 DialectName = Literal["openai"]  # the API that a provider speaks; assembly.py says what translates to each
 
@@ -100,6 +101,16 @@ class Billing(msgspec.Struct, frozen=True, kw_only=True):
     price_book: Annotated[str | None, Text(names.file_name, "prices.json")] = None  # over the shipped one
 
 
+class Receipts(msgspec.Struct, frozen=True, kw_only=True):
+    """Which key signs: a number that is raised by one to rotate. `withdrawn` ones are published no more, so that what
+    they signed holds no more."""
+
+    key: Annotated[int, Whole(1, RECEIPT_KEYS_MAX)] = 1
+    withdrawn: Annotated[
+        tuple[int, ...], Items(Whole(1, RECEIPT_KEYS_MAX), expected="write an array of key numbers, such as [1]")
+    ] = ()
+
+
 class TimeoutsTable(msgspec.Struct, frozen=True, kw_only=True):
     """How Timeouts are written."""
 
@@ -168,6 +179,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ledger: Annotated[Ledger, Table(Ledger)] = Ledger()
     ops: Annotated[Ops, Table(Ops)] = Ops()
     billing: Annotated[Billing, Table(Billing)] = Billing()
+    receipts: Annotated[Receipts, Table(Receipts)] = Receipts()
     providers: Annotated[
         tuple[Provider, ...], Items(Table(Provider), least=1, expected="write at least one [[providers]]")
     ] = ()

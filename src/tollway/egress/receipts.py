@@ -64,16 +64,17 @@ class Receipts:
 
     def __init__(self, issuer: str, secret: bytes, *, current: int = 1, withdrawn: Collection[int] = ()) -> None:
         self._issuer = issuer
-        self._key = _key(secret, current)
+        self._key = signing_key(secret, current)
         numbers = [number for number in range(current, 0, -1) if number not in withdrawn]
-        self.keys = KeySet(keys=tuple(_key(secret, number).public for number in numbers))
+        self.keys = KeySet(keys=tuple(signing_key(secret, number).public for number in numbers))
 
     def receipt(self, record: CallRecord, now_s: int) -> str:
         """The signed receipt of a finished call, whatever it came to."""
         return self._key.sign(json.encode(_claims(record, self._issuer, now_s)), TYPE)
 
 
-def _key(secret: bytes, number: int) -> SigningKey:
+def signing_key(secret: bytes, number: int) -> SigningKey:
+    """Key `number`. One says nothing of another, nor of the secret."""
     return SigningKey(hmac.digest(secret, b"receipt key %d" % number, hashlib.sha256))
 
 

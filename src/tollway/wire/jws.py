@@ -7,6 +7,8 @@ One algorithm, named by the reader and never by the text: a signature that says 
 import base64
 import binascii
 import hashlib
+from typing import Any
+
 import msgspec
 from nacl.bindings import crypto_sign, crypto_sign_BYTES, crypto_sign_open, crypto_sign_seed_keypair
 from nacl.exceptions import BadSignatureError
@@ -24,7 +26,7 @@ class Header(msgspec.Struct, frozen=True):
     alg: str = ""
     kid: str = ""
     typ: str = ""
-    crit: msgspec.Raw | None = None
+    crit: Any = None
 
 
 class Signed(msgspec.Struct, frozen=True):
@@ -108,4 +110,3 @@ def decode(text: str) -> bytes:
     if encode(data) != text:
         raise ValueError("a part of it is not base64url")
     return data
-
