@@ -38,6 +38,9 @@ CALLS = {
     "prices set": "some-model --provider sim --input 1 --output 2 --to own.json",
     "prices show": "gpt-4o",
     "prices update": "--to updated.json",
+    "receipt get": "{call} --wallet wallet --url {url}",
+    "receipt keys": "--url {url}",
+    "receipt verify": "receipt --keys keys",
     "route": "request.json",
     "sign-in": "--wallet wallet --url {url}",
     "statement": "--wallet wallet --url {url}",
@@ -60,6 +63,9 @@ FAILURES = {
     "prices set": "some-model --provider sim",
     "prices show": "no-such-model-anywhere",
     "prices update": "--config nowhere",
+    "receipt get": "no-call --wallet nowhere",
+    "receipt keys": "--url {gone}",
+    "receipt verify": "nowhere --keys nowhere",
     "route": "nowhere",
     "serve": "--config nowhere",
     "sign-in": "--wallet nowhere",
@@ -89,7 +95,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         printed(here("ledger", "credit", account, "1.00", "--ref", "first", cwd=folder))
         body = {"model": "model", "messages": [{"role": "user", "content": "hello"}]}
         (folder / "request.json").write_text(json.dumps(body))
-        yield Place(folder, {"url": serving.url, "account": account})
+        mine = ("--wallet", "wallet", "--url", serving.url)
+        printed(here("chat", "hello", "--model", "model", *mine, cwd=folder))
+        call = json.loads(printed(here("statement", *mine, "--json", cwd=folder)))["data"][0]["id"]
+        (folder / "receipt").write_text(printed(here("receipt", "get", call, *mine, cwd=folder)))
+        (folder / "keys").write_text(printed(here("receipt", "keys", "--url", serving.url, cwd=folder)))
+        yield Place(folder, {"url": serving.url, "account": account, "call": call})
 
 
 def one_line(path: str, ran: subprocess.CompletedProcess[str], code: int) -> str:

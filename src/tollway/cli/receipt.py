@@ -14,6 +14,7 @@ from tollway.cli.common import (
     command,
     out,
     print_json,
+    put,
 )
 from tollway.client.api import RouterClient
 from tollway.client.receipts import verify as verified
@@ -42,25 +43,33 @@ def get(
 ) -> None:
     """Have the receipt of a call signed: a compact JWS.
 
-    Example: tollway receipt get 0198c0de-... --wallet my-wallet.json --out call.receipt
+    \b
+    Example:
+      tollway receipt get 0198c0de-0000-7000-8000-000000000001 --wallet my-wallet.json --out call.receipt
     """
     with RouterClient(url, load_wallet(wallet)) as router:
         receipt: str = router.get(f"/generations/{call}", receipt="true")["receipt"]
     if as_json:
         print_json({"receipt": receipt})
     else:
-        _write(receipt + "\n", file)
+        _write(f"{receipt}\n", file)
 
 
 @app.command("keys")
 @command
-def keys(url: UrlOption = DEFAULT_URL, file: OutOption = None) -> None:
+def keys(url: UrlOption = DEFAULT_URL, file: OutOption = None, as_json: JsonFlag = False) -> None:
     """Fetch the router's public keys (a JWK Set), to check receipts with offline.
 
-    Example: tollway receipt keys --url https://router.example.com --out router-keys.json
+    \b
+    Example:
+      tollway receipt keys --url https://router.example.com --out router-keys.json
     """
     with RouterClient(url) as router:
-        _write(json.encode(router.root(KEYS_PATH)).decode() + "\n", file)
+        published = router.root(KEYS_PATH)
+    if as_json:
+        print_json(published)
+    else:
+        _write(json.encode(published).decode() + "\n", file)
 
 
 @app.command("verify")
@@ -75,7 +84,9 @@ def verify(
 ) -> None:
     """Check a receipt offline. Exits 1 when it doesn't hold.
 
-    Example: tollway receipt verify call.receipt --keys router-keys.json
+    \b
+    Example:
+      tollway receipt verify call.receipt --keys router-keys.json
     """
     text = _read(file, FILE_BYTES_MAX).decode("utf-8", "replace")
     body = None if request is None else _read(request, REQUEST_BYTES_MAX)
@@ -103,7 +114,7 @@ def _lines(claims: dict[str, Any], request_seen: bool) -> list[str]:
 
 def _write(text: str, file: Path | None) -> None:
     if file is None:
-        typer.echo(text, nl=False)
+        put(text)
     else:
         file.write_text(text)
 

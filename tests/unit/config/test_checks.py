@@ -274,3 +274,9 @@ def test_what_a_model_takes_is_in_one_of_the_two_lists() -> None:
 def test_a_field_that_is_never_left_out_can_not_be_unsupported(name: str) -> None:
     found = refusal(f'{PROVIDER}unsupported = ["{name}"]')
     assert found.key == "providers[0].models[0].unsupported[0]"
+
+
+def test_the_key_that_signs_receipts_can_not_be_withdrawn() -> None:
+    problem = refusal("[receipts]\nkey = 2\nwithdrawn = [1, 2]\n" + PROVIDER)
+    assert problem.key == "receipts.withdrawn"
+    assert "raise receipts.key" in problem.expected
