@@ -98,11 +98,8 @@ async def main() -> None:
     catalog = Catalog([candidate], {}, [ProviderInfo("p", "p")])
     call = parse(REQUEST, id=new_id(clock.now_ms()), limits=Limits())
     chosen = plan(call, catalog, ALL_WELL, seed=1)
-    dialect, endpoint = (
-        OpenAIOpenAI(clock),
-        Endpoint(id="p", base_url="http://127.0.0.1:1/v1", api_key="key-0123456789"),
-    )
-    answer = dialect.answer(ANSWER, endpoint)
+    dialect = OpenAIOpenAI(Endpoint(id="p", base_url="http://127.0.0.1:1/v1", api_key="key-0123456789"), clock)
+    answer = dialect.answer(ANSWER)
     caller = await sign_in.identify(header, None)
     record = Bookings(ledger, clock).open(caller, call, chosen).record
     tollway = Tollway(request_id=call.id, provider="p", model="m/model", balance_usd="1.00", attempts=())
@@ -131,8 +128,8 @@ async def main() -> None:
         "plan (one candidate)": alone(lambda: plan(call, catalog, ALL_WELL, seed=1)),
         "bound": alone(lambda: terms.terms(call, chosen)),
         "hold and post, in memory": book,
-        "the provider's request": alone(lambda: dialect.request(call, candidate, endpoint)),
-        "read the answer": alone(lambda: dialect.answer(ANSWER, endpoint)),
+        "the provider's request": alone(lambda: dialect.request(call, candidate)),
+        "read the answer": alone(lambda: dialect.answer(ANSWER)),
         "meter": alone(charge),
         "the reply's body": alone(
             lambda: batch_body(answer.fields, usage_object(answer.usage, charged.usage, charged.price), tollway)

@@ -9,7 +9,7 @@ from typing import assert_never
 
 from tollway.auth.policy import SignInSettings
 from tollway.auth.signin import SignIn
-from tollway.config.schema import Auth, Config, DialectName, Provider
+from tollway.config.schema import Auth, Config, Provider
 from tollway.domain.clock import Clock
 from tollway.domain.observer import Observer
 from tollway.domain.plan import Candidate
@@ -81,8 +81,7 @@ class Assembly:
         draw = random.Random()  # noqa: S311  # a pause is jittered, not secret
         return Attempts(
             self._transport,
-            {provider.id: endpoint(provider) for provider in config.providers},
-            {provider.id: dialect(provider.dialect, self._clock) for provider in config.providers},
+            {provider.id: dialect(provider, self._clock) for provider in config.providers},
             answer_bytes_max=config.server.max_answer,
             clock=self._clock,
             observer=self._observer,
@@ -108,6 +107,7 @@ def catalog(config: Config, prices: PriceList) -> Catalog:
             data_collection=provider.data_collection,
             supports=frozenset(model.supports),
             unsupported=frozenset(model.unsupported),
+            one_choice="one_choice" in provider.quirks,
         )
         for provider in config.providers
         for model in provider.models
@@ -128,13 +128,13 @@ def _sign_in_settings(auth: Auth) -> SignInSettings:
     )
 
 
-def dialect(name: DialectName, clock: Clock) -> Dialect:
+def dialect(provider: Provider, clock: Clock) -> Dialect:
     """What translates to the API that a provider speaks."""
-    match name:
+    match provider.dialect:
         case "openai":
-            return OpenAIOpenAI(clock)
+            return OpenAIOpenAI(endpoint(provider), clock)
         case _:
-            assert_never(name)
+            assert_never(provider.dialect)
 
 
 def endpoint(provider: Provider) -> Endpoint:
@@ -143,6 +143,9 @@ def endpoint(provider: Provider) -> Endpoint:
         id=provider.id,
         base_url=provider.base_url,
         api_key=provider.api_key.reveal() if provider.api_key is not None else None,
+        auth_header=provider.auth_header,
         headers=tuple(provider.headers.items()),
+        query=tuple(provider.query.items()),
         user=provider.user,
+        quirks=frozenset(provider.quirks),
     )

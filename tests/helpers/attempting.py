@@ -73,8 +73,12 @@ class Bench:
         self.watch = CallWatch(TIMEOUTS.total)
         self.attempts = Attempts(
             self.transport,
-            {name: Endpoint(id=name, base_url=f"https://{name}.test/v1", api_key="sk-secret-1") for name in steps},
-            dict.fromkeys(steps, OpenAIOpenAI(LoopClock())),
+            {
+                name: OpenAIOpenAI(
+                    Endpoint(id=name, base_url=f"https://{name}.test/v1", api_key="sk-secret-1"), LoopClock()
+                )
+                for name in steps
+            },
             answer_bytes_max=answer_bytes_max,
             clock=LoopClock(),
             observer=self.observer,

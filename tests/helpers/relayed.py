@@ -9,7 +9,7 @@ from helpers.scripted import Read, ScriptedResponse
 from tollway.domain.answer import Reading, StreamEvent
 from tollway.egress.stream import Relayed, RelayLimits, linger, read_on, relay
 from tollway.upstream.attempts import OpenStream
-from tollway.upstream.dialects.openai_openai import OpenAIOpenAI
+from tollway.upstream.dialects.openai_openai import ChunkReader
 
 IDLE_S = 20.0
 TOTAL_S = 1_000.0
@@ -22,7 +22,7 @@ class Stage(Conversation):
         super().__init__(total=total)
         self.response = ScriptedResponse(*reads)
         self.reading = Reading(n)
-        self.source = OpenStream(candidate(), self.response, OpenAIOpenAI().stream(), self.watch, 0.0)
+        self.source = OpenStream(candidate(), self.response, ChunkReader(), self.watch, 0.0)
         self.opening: list[StreamEvent] = []
 
     async def relay(self) -> Relayed:

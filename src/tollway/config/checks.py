@@ -90,8 +90,7 @@ def _check_provider(provider: Provider, at: Spot, names: _Names) -> None:
     if provider.id in names.providers:
         (at / "id").wrong(provider.id, "is another provider's id: each needs its own")
     names.providers.add(provider.id)
-    if provider.api_key_env is not None and provider.api_key_file is not None:
-        (at / "api_key_file").missing("stands beside api_key_env: keep one of the two")
+    _check_sent(provider, at)
     own: set[str] = set()
     for index, model in valid(provider.models):
         spot = at / "models" / index
@@ -106,6 +105,16 @@ def _check_provider(provider: Provider, at: Spot, names: _Names) -> None:
         names.ids.add(model.id)
         for name in (model.id, upstream(model), *(alias for _, alias in valid(model.aliases))):
             names.pins[f"{provider.id}:{name}"] = provider.id
+
+
+def _check_sent(provider: Provider, at: Spot) -> None:
+    """What a request carries, said once."""
+    if provider.api_key_env is not None and provider.api_key_file is not None:
+        (at / "api_key_file").missing("stands beside api_key_env: keep one of the two")
+    if provider.auth_header in provider.headers:
+        (at / "headers" / str(provider.auth_header)).missing("is the header that carries the key: leave it out")
+    if {"max_tokens", "max_completion_tokens"} <= set(provider.quirks):
+        (at / "quirks").missing("has max_tokens and max_completion_tokens: the output limit has one name, keep one")
 
 
 def _check_aliases(provider: Provider, at: Spot, names: _Names) -> None:

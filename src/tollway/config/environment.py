@@ -93,8 +93,9 @@ def _find(node: Any, step: str) -> str | int:
 
 
 def _spelled(item: Any) -> str | None:
-    """How the id of a table is spelled in a variable's name: openai/gpt-4o is OPENAI_GPT_4O."""
-    written = item.get("id") if isinstance(item, dict) else None
+    """How the id of a table is spelled in a variable's name: openai/gpt-4o is OPENAI_GPT_4O. A provider without one has
+    its preset's."""
+    written = item.get("id", item.get("preset")) if isinstance(item, dict) else None
     return _NOT_IN_NAMES.sub("_", written.upper()).strip("_") if isinstance(written, str) else None
 
 

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from tollway.config.checks import api_key, check, upstream
 from tollway.config.environment import near_misses, overlay, overrides
 from tollway.config.places import LedgerUrl, local_url, url
+from tollway.config.presets import PRESETS
 from tollway.config.problems import ConfigError, Problem
 from tollway.config.problems import Path as KeyPath
 from tollway.config.read import Reading, Spot, Table, valid
@@ -128,8 +129,22 @@ def _read(text: str, environ: Mapping[str, str]) -> tuple[Config, dict[str, Any]
     reading = Reading()
     overlay(tree, environ, overrides(environ, CONFIG.readers), reading)
     near_misses(environ, _SINGLE_KEYS, reading)
+    _lay_presets_under(tree, environ)
     config: Config = CONFIG.read(tree, Spot(reading))
     return config, tree, reading
+
+
+def _lay_presets_under(tree: dict[str, Any], environ: Mapping[str, str]) -> None:
+    """Fill into each provider what its preset says and it doesn't, in place. What can't be read is left to be found."""
+    listed = tree.get("providers")
+    for written in listed if isinstance(listed, list) else ():
+        name = written.get("preset") if isinstance(written, dict) else None
+        preset = PRESETS.get(name) if isinstance(name, str) else None
+        if preset is not None:
+            known = preset.written(environ)
+            if "api_key_file" in written:
+                known.pop("api_key_env", None)
+            written |= known | written
 
 
 def _models(provider: Provider, written: list[dict[str, Any]]) -> tuple[Model, ...]:
@@ -139,12 +154,19 @@ def _models(provider: Provider, written: list[dict[str, Any]]) -> tuple[Model, .
             model,
             upstream=upstream(model),
             max_output_tokens=model.max_output_tokens or model.context_length,
+            unsupported=_refused(provider, model),
             timeouts=replace(
                 provider.timeouts, **{name: getattr(model.timeouts, name) for name in table.get("timeouts", ())}
             ),
         )
         for model, table in zip(provider.models, written, strict=True)
     )
+
+
+def _refused(provider: Provider, model: Model) -> tuple[str, ...]:
+    """What a model doesn't take: its own word counts, then its provider's."""
+    more = (word for word in provider.unsupported if word not in (*model.unsupported, *model.supports))
+    return (*model.unsupported, *more)
 
 
 def _resolved(ledger: LedgerUrl, base_dir: Path) -> LedgerUrl:

@@ -16,6 +16,9 @@ _MODEL = re.compile(rf"[!-~]{{1,{MODEL_NAME_MAX}}}\Z")
 _WORD = re.compile(r"[a-z0-9][a-z0-9_.:-]{0,63}\Z")
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,127}\Z")
 _HEADER = re.compile(r"[a-z0-9-]{1,128}\Z")
+_QUERY_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
+_QUERY_VALUE = re.compile(r"[!-~]{1,256}\Z")
+_KEY_QUERY = re.compile(r"(?i).*(?:key|token|secret|password|signature|sig\Z)")
 _HEADER_VALUE = re.compile(r"[!-~](?:[ -~]{0,4094}[!-~])?\Z")  # RFC 9110 field-value, ASCII only
 
 _KEY_HEADERS = frozenset({"authorization", "proxy-authorization", "api-key", "x-api-key", "x-goog-api-key", "cookie"})
@@ -92,6 +95,30 @@ def header_name(text: str) -> str:
     if name in _OWN_HEADERS:
         raise ValueError("the router writes this header itself: leave it out")
     return name
+
+
+def auth_header(text: str) -> str:
+    """The header that carries a provider's key, in lower case."""
+    name = text.lower()
+    if not _HEADER.match(name) or name == "cookie":
+        raise ValueError('expected the name of a header of letters, digits and "-", such as "api-key", never the key')
+    if name in _OWN_HEADERS:
+        raise ValueError("the router writes this header itself: it can't carry the key")
+    return name
+
+
+def query_name(text: str) -> str:
+    if not _QUERY_NAME.match(text):
+        raise ValueError('expected letters, digits, "-", "_" and ".", at most 64, such as "api-version"')
+    if _KEY_QUERY.match(text):
+        raise ValueError("a key must not stand in the configuration: use api_key_env, and auth_header for its header")
+    return text
+
+
+def query_value(text: str) -> str:
+    if not _QUERY_VALUE.match(text):
+        raise ValueError("expected at most 256 ASCII characters without spaces, as they are meant, not encoded")
+    return text
 
 
 def header_value(text: str) -> str:

@@ -10,12 +10,14 @@ import msgspec
 
 from tollway.config import names
 from tollway.config.places import Address, LedgerUrl, address, address_or_none, domain, ledger_url, origin, url_text
+from tollway.config.presets import PRESETS
 from tollway.config.prices import BUY, SELL
-from tollway.config.read import Items, Made, Named, Never, OneOf, Spot, Switch, Table, Text, Whole
+from tollway.config.read import INVALID, Items, Made, Named, Never, OneOf, Spot, Switch, Table, Text, Whole
 from tollway.config.secret import Secret
 from tollway.config.units import duration, percent, size, usd, wait
 from tollway.domain.plan import Timeouts
 from tollway.domain.price import PartialPrice, Price
+from tollway.domain.quirks import Quirk
 from tollway.wire.json import DEPTH_MAX
 
 TOKENS_MAX = 1_000_000_000  # far above any context window; keeps every bound within 64 bits
@@ -33,6 +35,7 @@ _USD = Text(usd, "5.00", why=" (USD), so that no rounding creeps in")
 _MODEL_NAME = Text(names.model_name, "openai/gpt-4o")
 _TOKENS = Whole(1, TOKENS_MAX)
 _ALLOWANCE = Whole(0, TOKENS_MAX)
+_REFUSED = Items(Text(names.droppable_name, "logprobs"))
 _DEFAULT = Timeouts()
 
 
@@ -145,14 +148,17 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     part_tokens: Annotated[dict[str, int], Named(names.feature_name, _ALLOWANCE)] = {}
     timeouts: Annotated[Timeouts, TIMEOUTS] = _DEFAULT
     supports: Annotated[tuple[str, ...], Items(Text(names.feature_name, "tools"))] = ()
-    unsupported: Annotated[tuple[str, ...], Items(Text(names.droppable_name, "logprobs"))] = ()
+    unsupported: Annotated[tuple[str, ...], _REFUSED] = ()
 
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
-    """`base_url` has no slash at its end; `headers` have lower-case names; `api_key` is found once loaded."""
+    """`id` and `base_url` are never empty once loaded. `base_url` has no slash at its end; `headers` have lower-case
+    names; `api_key` is found once loaded."""
 
-    id: Annotated[str, Text(names.provider_id, "openai")]
-    base_url: Annotated[str, Text(url_text, "https://api.openai.com/v1")]
+    preset: Annotated[str | None, OneOf(*PRESETS)] = None  # fills in what isn't written (config/presets.py)
+    id: Annotated[str, Text(names.provider_id, "openai")] = ""
+    base_url: Annotated[str, Text(url_text, "https://api.openai.com/v1")] = ""
+    query: Annotated[dict[str, str], Named(names.query_name, Text(names.query_value, "2024-10-21"))] = {}
     api_key_env: Annotated[str | None, Text(names.variable_name, "OPENAI_API_KEY", secret=True)] = None
     api_key_file: Annotated[str | None, Text(names.file_name, "/run/secrets/openai")] = None
     api_key: Annotated[
@@ -162,15 +168,44 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
             "or its file in api_key_file"
         ),
     ] = None
+    auth_header: Annotated[str | None, Text(names.auth_header, "api-key")] = (
+        None  # None: authorization, as a bearer token
+    )
     headers: Annotated[dict[str, str], Named(names.header_name, Text(names.header_value, "a value", secret=True))] = {}
     dialect: Annotated[DialectName, OneOf(*get_args(DialectName))] = "openai"
     user: Annotated[Literal["hash", "forward", "omit"], OneOf("hash", "forward", "omit")] = "hash"
+    quirks: Annotated[tuple[Quirk, ...], Items(OneOf(*get_args(Quirk)))] = ()
+    unsupported: Annotated[tuple[str, ...], _REFUSED] = ()  # by every model that doesn't say otherwise
     price_book: Annotated[str | None, Text(names.provider_id, "openai")] = None  # which provider of the book it is
     data_collection: Annotated[Literal["allow", "deny"], OneOf("allow", "deny")] = "allow"  # deny: it keeps no prompts
     timeouts: Annotated[Timeouts, TIMEOUTS] = _DEFAULT
     models: Annotated[
         tuple[Model, ...], Items(Table(Model), least=1, expected="write at least one [[providers.models]]")
     ]
+
+
+def _placed(written: Provider, at: Spot) -> Provider:
+    """A provider that says, itself or by its preset, what it is called and where it is."""
+    sound = at.reading.sound
+    missing = [key for key in ("id", "base_url") if not getattr(written, key)]
+    if missing and sound(*at.path, "preset"):
+        example = '"https://api.openai.com/v1"'
+        if written.preset is not None:
+            preset = PRESETS[written.preset]
+            example = f'"{preset.base_url_example}": every customer of {preset.name} has one of their own'
+        said = {
+            "id": 'is missing: write one, such as "openai", or name a ready-made provider in preset',
+            "base_url": f"is missing: write where it is, such as {example}",
+        }
+        if written.preset is None:
+            said["base_url"] += f"; or name a ready-made provider in preset ({', '.join(PRESETS)})"
+        for key in missing:
+            if sound(*at.path, key):
+                (at / key).missing(said[key])
+    return INVALID if missing else written
+
+
+PROVIDER = Made(Table(Provider), _placed)
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -181,7 +216,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     billing: Annotated[Billing, Table(Billing)] = Billing()
     receipts: Annotated[Receipts, Table(Receipts)] = Receipts()
     providers: Annotated[
-        tuple[Provider, ...], Items(Table(Provider), least=1, expected="write at least one [[providers]]")
+        tuple[Provider, ...], Items(PROVIDER, least=1, expected="write at least one [[providers]]")
     ] = ()
 
 

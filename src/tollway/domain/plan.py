@@ -35,6 +35,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     data_collection: Literal["allow", "deny"] = "allow"  # deny: its provider keeps no prompts
     supports: frozenset[str] = frozenset()  # capabilities and fields it is known to take (domain/parameters.py)
     unsupported: frozenset[str] = frozenset()  # and those it is known not to take
+    one_choice: bool = False  # it serves no call with n over 1
 
     @property
     def key(self) -> str:

@@ -18,6 +18,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "collects_data": "`provider.data_collection` is deny and its provider may keep prompts",
         "over_max_price": "it is over `provider.max_price`",
         "lacks_parameters": "`provider.require_parameters` asks for what it isn't known to take",
+        "one_choice": "`n` asks for more than one choice, which is all that its provider gives",
         "unpriced_feature": "it has no price for what the call asks beyond tokens",
         "not_pinned": "the call pins another provider",
         "fallbacks_not_allowed": "`provider.allow_fallbacks` is false and another came first",

@@ -109,6 +109,12 @@ FILTERS: tuple[Filter, ...] = (
         lambda call, route: ", ".join(missing(call, route)),
     ),
     Filter(
+        "one_choice",
+        "n",
+        lambda call: call.n > 1,
+        lambda call, route: route.candidate.one_choice,
+    ),
+    Filter(
         "unpriced_feature",
         "features",
         lambda call: bool(call.features),
@@ -133,7 +139,7 @@ class Drawn(msgspec.Struct, order=True):
 
 
 def applying(call: Call) -> list[Filter]:
-    if call.preferences is NO_PREFERENCES and not call.features:
+    if call.preferences is NO_PREFERENCES and not call.features and call.n == 1:
         return []  # nearly every call
     return [row for row in FILTERS if row.applies(call)]
 

@@ -4,6 +4,7 @@ Prompt tokens are estimated, by a formula that a test can repeat: 3 for the requ
 text's UTF-8 bytes divided by 4, rounded up, plus 85 for each content part that is no text."""
 
 import re
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -91,6 +92,15 @@ def read_chat(body: bytes) -> ChatRequest:
         if not request.logprobs:
             raise ChatRefused("top_logprobs needs logprobs to be true", "top_logprobs")
     return request
+
+
+def refuse_unknown(body: bytes, request: ChatRequest, names: Collection[str]) -> None:
+    """Raises ChatRefused for a field, or a message's role, that is among `names`, as a strict look-alike does."""
+    if found := sorted(json.decode_fields(body).keys() & names):
+        raise ChatRefused(f"Extra inputs are not permitted: {found[0]}", found[0])
+    for index, message in enumerate(request.messages):
+        if message.role in names:
+            raise ChatRefused(f"messages[{index}].role: unknown variant `{message.role}`", "messages")
 
 
 def count_prompt(messages: list[Message]) -> int:

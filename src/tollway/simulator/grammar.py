@@ -118,6 +118,13 @@ def _raw_json(text: str) -> str:
     return text
 
 
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(text.split("."))
+    if any(re.fullmatch(r"[a-z_]{1,64}", name) is None for name in names):
+        raise ValueError(text)
+    return names
+
+
 def _split(text: str) -> int:
     return SPLIT_CHARACTERS if text == "char" else _whole(1, SPEC_CHARS_MAX)(text)
 
@@ -175,6 +182,7 @@ KEYS: dict[str, Key] = {
         _split, "bytes a write, from 1, or char", lambda value: "char" if value == SPLIT_CHARACTERS else str(value)
     ),
     "burst": Key(_whole(1, 10_000), "events a write, from 1 to 10000"),
+    "refuse": Key(_names, "names of fields or roles joined by dots, such as stream_options.developer", ".".join),
     "status": Key(_status, "an HTTP status from 400 to 599, or 200"),
     "code": _TEXT,
     "retry_after": Key(_header_value, "seconds or an HTTP date, sent as it stands", _quoted),

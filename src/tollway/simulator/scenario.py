@@ -73,6 +73,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     split: int = 0
     burst: int = 1
     # faults
+    refuse: tuple[str, ...] = ()  # fields of a request, and roles, that this provider doesn't know
     status: int = 200
     code: str | None = None
     retry_after: str | None = None

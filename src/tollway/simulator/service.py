@@ -8,7 +8,15 @@ from collections.abc import Callable
 
 from tollway.simulator import http
 from tollway.simulator.answer import Shape, render_choices, shape_answer
-from tollway.simulator.chat import MARKER, ChatRefused, ChatRequest, count_prompt, prompt_knobs, read_chat
+from tollway.simulator.chat import (
+    MARKER,
+    ChatRefused,
+    ChatRequest,
+    count_prompt,
+    prompt_knobs,
+    read_chat,
+    refuse_unknown,
+)
 from tollway.simulator.form import formed, has_form
 from tollway.simulator.gates import Barrier, Lockstep, Named, Threshold, Wake
 from tollway.simulator.grammar import ScenarioError, parse_scenario
@@ -161,6 +169,8 @@ class Service:
         knobs = prompt_knobs(request.messages) if self._knobs and MARKER in message.body else ""
         recipe = self._recipe(request.model, message.simulate, knobs)
         scenario = recipe.scenario
+        if scenario.refuse:
+            refuse_unknown(message.body, request, frozenset(scenario.refuse))
         limited = scenario.fault_times is not None or scenario.fault_rate < 1.0
         if limited and scenario.faulty and not self.faults.strikes(request.model, scenario):
             recipe = recipe.spared

@@ -30,7 +30,6 @@ from tollway.domain.plan import Candidate, Plan
 from tollway.domain.seams import HttpResponse, Transport
 from tollway.domain.waiting import Interrupted, Watch
 from tollway.upstream.dialect import Dialect, StreamReader
-from tollway.upstream.endpoint import Endpoint
 
 T = TypeVar("T")
 
@@ -119,12 +118,11 @@ class OpenStream:
 
 
 class Attempts:
-    """Carries out plans. One instance a configuration snapshot; endpoints and dialects are by provider."""
+    """Carries out plans. One instance a configuration snapshot; dialects are by provider."""
 
     def __init__(
         self,
         transport: Transport,
-        endpoints: Mapping[str, Endpoint],
         dialects: Mapping[str, Dialect],
         *,
         answer_bytes_max: int,
@@ -133,7 +131,6 @@ class Attempts:
         jitter: Callable[[], float],
     ) -> None:
         self._transport = transport
-        self._endpoints = endpoints
         self._dialects = dialects
         self._answer_bytes_max = answer_bytes_max
         self._clock = clock
@@ -231,9 +228,7 @@ class Attempts:
 
     async def _send(self, call: Call, plan: Plan, candidate: Candidate, trail: Trail) -> HttpResponse:
         """Awaited under the watch, which doesn't begin it for a call that was stopped: such a call asks nobody."""
-        endpoint = self._endpoints[candidate.provider]
-        cap = plan.caps.get(candidate.key)
-        request = self._dialect(candidate).request(call, candidate, endpoint, max_tokens=cap)
+        request = self._dialect(candidate).request(call, candidate, max_tokens=plan.caps.get(candidate.key))
         trail.asking = candidate
         return await self._transport.send(request)
 
@@ -252,7 +247,7 @@ class Attempts:
             raise _as_fault(interrupted, "batch", "batch_timeout") from None
         finally:
             watch.rest()
-        answer = self._dialect(candidate).answer(body, self._endpoints[candidate.provider])
+        answer = self._dialect(candidate).answer(body)
         record = AttemptRecord(
             provider=candidate.provider,
             model=candidate.model,
@@ -273,7 +268,7 @@ class Attempts:
             response = await watch.wait(self._send(call, plan, candidate, trail))
             if response.status != 200:
                 raise await self._fault(candidate, response, watch)
-            reader = self._dialect(candidate).stream(self._endpoints[candidate.provider])
+            reader = self._dialect(candidate).stream()
             stream = OpenStream(candidate, response, reader, watch, started)
             await self._read_opening(stream)
             stream.record = msgspec.structs.replace(stream.record, first_token_ms=self._ms_since(started))
@@ -321,9 +316,7 @@ class Attempts:
         with contextlib.suppress(ProviderFault, Interrupted):
             while len(body) < FAULT_BODY_BYTES_MAX and (data := await watch.wait(response.read())):
                 body += data
-        return self._dialect(candidate).fault(
-            response.status, response.headers, body[:FAULT_BODY_BYTES_MAX], self._endpoints[candidate.provider]
-        )
+        return self._dialect(candidate).fault(response.status, response.headers, body[:FAULT_BODY_BYTES_MAX])
 
     def _ms_since(self, started: float) -> float:
         return round((self._clock.monotonic() - started) * 1000, 1)

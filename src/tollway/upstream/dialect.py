@@ -11,7 +11,6 @@ from tollway.domain.call import Call
 from tollway.domain.errors import ProviderFault
 from tollway.domain.plan import Candidate
 from tollway.domain.seams import HttpRequest
-from tollway.upstream.endpoint import Endpoint
 
 
 class StreamReader(Protocol):
@@ -35,18 +34,17 @@ class StreamReader(Protocol):
 
 
 class Dialect(Protocol):
-    def request(
-        self, call: Call, candidate: Candidate, endpoint: Endpoint, *, max_tokens: int | None = None
-    ) -> HttpRequest:
+    """One provider's. Its secrets are kept out of every fault's detail, as are keys of known shapes."""
+
+    def request(self, call: Call, candidate: Candidate, *, max_tokens: int | None = None) -> HttpRequest:
         """The call as this candidate is to be asked. `max_tokens` caps what the caller allowed, for each choice."""
 
-    def answer(self, body: bytes, endpoint: Endpoint | None = None) -> Answer:
-        """A whole answer (status 200). ProviderFault: "malformed" when it is none, "error_event" when it is an error.
+    def answer(self, body: bytes) -> Answer:
+        """A whole answer (status 200). ProviderFault: "malformed" when it is none, "error_event" when it is an
+        error."""
 
-        `endpoint` names the secrets to keep out of the fault's detail; keys of known shapes are kept out anyway."""
-
-    def fault(self, status: int, headers: Mapping[str, str], body: bytes, endpoint: Endpoint) -> ProviderFault:
+    def fault(self, status: int, headers: Mapping[str, str], body: bytes) -> ProviderFault:
         """What an answer with any status but 200 means. `body` may be cut."""
 
-    def stream(self, endpoint: Endpoint | None = None) -> StreamReader:
-        """A reader for one stream. `endpoint` as in `answer`."""
+    def stream(self) -> StreamReader:
+        """A reader for one stream."""

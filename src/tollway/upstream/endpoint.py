@@ -6,8 +6,9 @@ This module knows nothing of models, prices or timeouts: those belong to a candi
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
+from tollway.domain.quirks import Quirk
 from tollway.upstream.headers import Headers, check_header, json_headers
 
 UserField = Literal["hash", "forward", "omit"]  # what `user` is: the call's pseudonym, the caller's own, nothing
@@ -17,15 +18,19 @@ _SECRET_LENGTH_MIN = 6  # a shorter "secret" (none, x, test) would redact ordina
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One provider. `headers` are further ones of the operator's, names in lower case; they may replace ours.
+    """One provider. `auth_header` carries the key as it is; without one it is a bearer token. `headers` are further
+    ones of the operator's, names in lower case; they may replace ours. `query` is written as it is meant.
 
     Raises ValueError, never with a secret in it, for a base URL or a header that could not be sent."""
 
     id: str
     base_url: str
     api_key: str | None = field(default=None, repr=False)
-    headers: Headers = field(default=(), repr=False)  # Azure's key is one
+    auth_header: str | None = None
+    headers: Headers = field(default=(), repr=False)
+    query: tuple[tuple[str, str], ...] = ()
     user: UserField = "hash"
+    quirks: frozenset[Quirk] = frozenset()
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.base_url)
@@ -35,24 +40,23 @@ class Endpoint:
             raise ValueError(f"the base URL of provider {self.id} must not carry a user or password: set its API key")
         if parts.fragment:
             raise ValueError(f"the base URL of provider {self.id} must not have a fragment (#)")
-        for name, value in self.headers:
+        for name, value in (*self.headers, *self._credentials):
             check_header(name, value)
-        if self.api_key is not None:
-            check_header("authorization", f"Bearer {self.api_key}")
 
     def url(self, path: str) -> str:
-        """`path` below the base URL, whose query stays behind it (Azure's `?api-version=`)."""
-        base, mark, query = self.base_url.partition("?")
-        return f"{base.rstrip('/')}{path}{mark}{query}"
+        """`path` below the base URL, whose query stays behind it, with `query` (Azure's `?api-version=`)."""
+        base, _, written = self.base_url.partition("?")
+        query = "&".join(part for part in (written, urlencode(self.query, quote_via=quote)) if part)
+        return f"{base.rstrip('/')}{path}{query and '?'}{query}"
 
     @cached_property
     def chat_completions_url(self) -> str:
         return self.url("/chat/completions")
 
     @cached_property
-    def bearer_headers(self) -> Headers:
-        """Headers of a JSON request with the key as a bearer token (RFC 6750); made once, sent with every call."""
-        return json_headers(None if self.api_key is None else f"Bearer {self.api_key}", self.headers)
+    def request_headers(self) -> Headers:
+        """Headers of a JSON request, with the key; made once, sent with every call."""
+        return json_headers(self._credentials, self.headers)
 
     @cached_property
     def secrets(self) -> tuple[str, ...]:
@@ -60,3 +64,12 @@ class Endpoint:
         parts = urlsplit(self.base_url)
         found = {self.api_key or "", parts.netloc, parts.hostname or "", *(value for _, value in self.headers)}
         return tuple(sorted((s for s in found if len(s) >= _SECRET_LENGTH_MIN), key=len, reverse=True))
+
+    @property
+    def _credentials(self) -> Headers:
+        """The key in its header; a bearer token (RFC 6750) unless another header is named."""
+        if self.api_key is None:
+            return ()
+        if self.auth_header is None:
+            return (("authorization", f"Bearer {self.api_key}"),)
+        return ((self.auth_header, self.api_key),)

@@ -35,7 +35,7 @@ def check_header(name: str, value: str) -> None:
         raise ValueError(f"the value of header {name!r} has characters that a header can't carry, or is empty")
 
 
-def json_headers(authorization: str | None, extra: Headers) -> Headers:
+def json_headers(credentials: Headers, extra: Headers) -> Headers:
     """All headers of a request that carries JSON; one of `extra` replaces ours of the same name."""
     headers = {
         "content-type": "application/json",
@@ -43,9 +43,7 @@ def json_headers(authorization: str | None, extra: Headers) -> Headers:
         "accept-encoding": "identity",  # bodies are relayed as they come
         "user-agent": USER_AGENT,
     }
-    if authorization is not None:
-        headers["authorization"] = authorization
-    return tuple((headers | dict(extra)).items())
+    return tuple((headers | dict(credentials) | dict(extra)).items())
 
 
 def retry_after_ms(headers: Mapping[str, str], now_ms: int) -> int | None:

@@ -328,6 +328,23 @@ def test_a_context_that_may_be_too_short_comes_after_one_that_is_not() -> None:
     assert notes(tried)["long"] == "not known to take vision, the prompt may not fit"
 
 
+# --- more choices than one
+
+
+def test_who_gives_one_choice_is_sent_no_call_for_more() -> None:
+    made = catalog(serving("one", one_choice=True), candidate("any"))
+    told = plan(asking(n=2), made, WELL, seed=1)
+    assert providers(told) == ["any"]
+    assert [verdict.reason for verdict in told.verdicts if not verdict.kept] == ["one_choice"]
+    assert sorted(providers(plan(asking(), made, WELL, seed=1))) == ["any", "one"]
+
+
+def test_a_call_for_more_choices_than_anybody_gives_is_told_so() -> None:
+    with pytest.raises(NoProviderAvailable, match="Change `n`") as caught:
+        plan(asking(n=2), catalog(serving("one", one_choice=True)), WELL, seed=1)
+    assert caught.value.details["would_fit"]["without"] == {"n": ["one:acme/m"]}
+
+
 # --- require_parameters
 
 

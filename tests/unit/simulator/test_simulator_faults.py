@@ -36,6 +36,15 @@ async def test_a_status_is_an_error_in_openais_shape(sim: Simulator, status: int
     )
 
 
+async def test_what_it_does_not_know_is_refused(sim: Simulator) -> None:
+    refused = await ask(sim, "refuse=seed.developer", seed=1)
+    assert (refused.status, refused.json()["error"]["param"], last(sim).ended) == (400, "seed", "refused")
+    asked = [{"role": "user", "content": "a"}, {"role": "developer", "content": "b"}]
+    refused = await ask(sim, "refuse=seed.developer", messages=asked)
+    assert "messages[1].role" in refused.json()["error"]["message"]
+    assert (await ask(sim, "refuse=seed.developer", n=1)).status == 200
+
+
 async def test_retry_after_is_sent_as_it_stands(sim: Simulator) -> None:
     reply = await ask(sim, "status=429&retry_after=2&retry_after_ms=1500")
     assert (reply.headers["retry-after"], reply.headers["retry-after-ms"]) == ("2", "1500")

@@ -26,7 +26,7 @@ from tollway.upstream.attempts import (
     RETRY_PAUSE_S,
     OpenStream,
 )
-from tollway.upstream.dialects.openai_openai import OpenAIOpenAI
+from tollway.upstream.dialects.openai_openai import ChunkReader
 
 # --- calls that are stopped: is a provider at work?
 
@@ -107,7 +107,7 @@ async def test_a_task_that_is_cancelled_leaves_nothing_open(how: str, first: Any
 
 def read(text: str) -> Reading:
     reading = Reading(1)
-    reader = OpenAIOpenAI().stream()
+    reader = ChunkReader()
     for part in reader.feed(chunk(text)):
         reading.note(part)
     return reading
@@ -153,7 +153,7 @@ async def test_a_stream_that_we_gave_up_is_recorded_as_cancelled() -> None:
 
 def test_an_event_is_what_the_helpers_make() -> None:
     """The scripts of this file say what OpenAI says."""
-    reader = OpenAIOpenAI().stream()
+    reader = ChunkReader()
     events = reader.feed(ROLE + chunk("hi") + chunk(finish="stop") + USAGE + DONE + event("{}"))
     assert [part.tokens for part in events] == [False, True, False, False]
     assert [bool(part.finished) for part in events] == [False, False, True, False]

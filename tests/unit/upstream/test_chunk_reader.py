@@ -326,7 +326,7 @@ def test_an_error_inside_the_stream_ends_it(odd: bytes) -> None:
 def test_an_error_event_does_not_tell_the_endpoints_key() -> None:
     endpoint = Endpoint(id="p", base_url="https://a.example/v1", api_key="my-own-odd-key")
     with pytest.raises(ProviderFault) as caught:
-        OpenAIOpenAI().stream(endpoint).feed(event({"error": "bad my-own-odd-key"}))
+        OpenAIOpenAI(endpoint).stream().feed(event({"error": "bad my-own-odd-key"}))
     assert caught.value.detail == "bad [redacted]"
 
 

@@ -55,10 +55,10 @@ def test_a_key_or_header_that_could_not_be_sent_is_refused_without_showing_it(mo
 
 def test_the_key_is_sent_as_a_bearer_token_in_headers_made_once() -> None:
     provider = endpoint(api_key="s3cret-key", headers=(("x-org", "1"),))
-    assert dict(provider.bearer_headers)["authorization"] == "Bearer s3cret-key"
-    assert dict(provider.bearer_headers)["x-org"] == "1"
-    assert provider.bearer_headers is provider.bearer_headers
-    assert "authorization" not in dict(endpoint().bearer_headers)
+    assert dict(provider.request_headers)["authorization"] == "Bearer s3cret-key"
+    assert dict(provider.request_headers)["x-org"] == "1"
+    assert provider.request_headers is provider.request_headers
+    assert "authorization" not in dict(endpoint().request_headers)
 
 
 def test_secrets_do_not_show_and_are_known_longest_first() -> None:
@@ -70,3 +70,30 @@ def test_secrets_do_not_show_and_are_known_longest_first() -> None:
 
 def test_a_key_as_short_as_a_word_is_not_taken_for_a_secret() -> None:
     assert endpoint(api_key="none").secrets == ("api.example.com",)
+
+
+@pytest.mark.parametrize(
+    ("base_url", "query", "url"),
+    [
+        ("https://a.example/v1", (("api-version", "2024-10-21"),), "/v1/chat/completions?api-version=2024-10-21"),
+        ("https://a.example/v1?a=1", (("b", "x/y&z"),), "/v1/chat/completions?a=1&b=x%2Fy%26z"),
+        ("https://a.example", (("a", "1"), ("b", "2")), "/chat/completions?a=1&b=2"),
+    ],
+)
+def test_every_request_has_the_query(base_url: str, query: tuple[tuple[str, str], ...], url: str) -> None:
+    assert endpoint(base_url, query=query).chat_completions_url == f"https://a.example{url}"
+
+
+def test_the_key_goes_alone_in_a_header_of_its_own_and_is_as_secret_there() -> None:
+    provider = endpoint(api_key="s3cret-key", auth_header="api-key")
+    headers = dict(provider.request_headers)
+    assert (headers["api-key"], "authorization" in headers) == ("s3cret-key", False)
+    assert "s3cret-key" in provider.secrets
+    assert "s3cret" not in repr(provider)
+    assert "api-key" not in dict(endpoint(auth_header="api-key").request_headers)
+
+
+def test_a_key_that_its_header_could_not_carry_is_refused_without_showing_it() -> None:
+    with pytest.raises(ValueError, match="header") as caught:
+        endpoint(api_key="s3cret\n", auth_header="api-key")
+    assert "s3" not in str(caught.value)

@@ -11,7 +11,7 @@ NOW_MS = 1_700_000_000_000  # Tue, 14 Nov 2023 22:13:20 GMT
 
 
 def test_a_request_carries_these_headers_and_no_others() -> None:
-    assert dict(json_headers("Bearer k", ())) == {
+    assert dict(json_headers((("authorization", "Bearer k"),), ())) == {
         "content-type": "application/json",
         "accept": "application/json",
         "accept-encoding": "identity",
@@ -21,11 +21,11 @@ def test_a_request_carries_these_headers_and_no_others() -> None:
 
 
 def test_without_a_key_there_is_no_authorization() -> None:
-    assert "authorization" not in dict(json_headers(None, ()))
+    assert "authorization" not in dict(json_headers((), ()))
 
 
 def test_an_operators_header_replaces_ours_of_the_same_name() -> None:
-    headers = json_headers("Bearer k", (("user-agent", "me"), ("x-org", "1")))
+    headers = json_headers((("authorization", "Bearer k"),), (("user-agent", "me"), ("x-org", "1")))
     assert [value for name, value in headers if name == "user-agent"] == ["me"]
     assert ("x-org", "1") in headers
 

@@ -38,7 +38,7 @@ class Noon:
         return 0.0
 
 
-DIALECT: Dialect = OpenAIOpenAI(Noon())
+DIALECT: Dialect = OpenAIOpenAI(ENDPOINT, Noon())
 
 
 def call(body: bytes, **more: Any) -> Call:
@@ -53,7 +53,7 @@ def call(body: bytes, **more: Any) -> Call:
 
 
 def sent(body: bytes, cap: int | None = None, **more: Any) -> bytes:
-    return DIALECT.request(call(body, **more), CANDIDATE, ENDPOINT, max_tokens=cap).body
+    return DIALECT.request(call(body, **more), CANDIDATE, max_tokens=cap).body
 
 
 # --- requests
@@ -64,19 +64,19 @@ def test_what_the_provider_is_known_not_to_take_is_left_out() -> None:
     body = b'{"model":"m","messages":[],"tools":[],"tool_choice":"auto","logprobs":true,"top_logprobs":2,"seed":1,'
     body += b'"response_format":{"type":"json_schema"},"max_tokens":5}'
     asked = call(body, needs=frozenset({"structured_outputs"}))
-    assert json.decode(DIALECT.request(asked, picky, ENDPOINT).body).keys() == {
+    assert json.decode(DIALECT.request(asked, picky).body).keys() == {
         "model",
         "messages",
         "seed",
         "max_tokens",
     }
-    assert json.decode(DIALECT.request(asked, CANDIDATE, ENDPOINT).body).keys() == asked.fields.keys()
+    assert json.decode(DIALECT.request(asked, CANDIDATE).body).keys() == asked.fields.keys()
 
 
 def test_a_request_goes_to_the_endpoint_with_its_headers_alone() -> None:
-    request = DIALECT.request(call(b'{"model":"m","messages":[]}'), CANDIDATE, ENDPOINT)
+    request = DIALECT.request(call(b'{"model":"m","messages":[]}'), CANDIDATE)
     assert (request.method, request.url) == ("POST", "https://api.example.com/v1/chat/completions")
-    assert request.headers is ENDPOINT.bearer_headers
+    assert request.headers is ENDPOINT.request_headers
     assert request.connect_timeout == 2.5
 
 
@@ -105,14 +105,14 @@ def test_a_provider_sees_the_user_that_it_is_meant_to_see(
     mode: UserField, body: bytes, pseudonym: str, seen: str | None
 ) -> None:
     endpoint = Endpoint(id="example", base_url="https://api.example.com/v1", user=mode)
-    request = DIALECT.request(call(body, pseudonym=pseudonym), CANDIDATE, endpoint)
+    request = OpenAIOpenAI(endpoint).request(call(body, pseudonym=pseudonym), CANDIDATE)
     assert json.decode(request.body).get("user") == seen
 
 
 def test_the_call_is_not_changed_by_being_translated() -> None:
     asked = call(b'{"model":"m","stream":true}', stream=True, max_tokens=None)
     before = dict(asked.fields)
-    DIALECT.request(asked, CANDIDATE, ENDPOINT, max_tokens=5)
+    DIALECT.request(asked, CANDIDATE, max_tokens=5)
     assert asked.fields == before
 
 
@@ -181,7 +181,7 @@ MESSAGE = {"role": "assistant", "content": "hé"}
 
 
 def answer(value: Any) -> Answer:
-    return DIALECT.answer(value if isinstance(value, bytes) else json.encode(value), ENDPOINT)
+    return DIALECT.answer(value if isinstance(value, bytes) else json.encode(value))
 
 
 def test_an_answer_is_kept_byte_faithful_with_its_usage_beside_it() -> None:
@@ -260,7 +260,7 @@ def test_what_is_no_chat_completion_is_malformed(body: bytes) -> None:
 def test_an_error_with_status_200_is_an_error_and_its_secrets_are_kept_out() -> None:
     body = json.encode({"error": {"message": "key my-own-odd-key", "code": 503}, "choices": [{"message": MESSAGE}]})
     with pytest.raises(ProviderFault) as caught:
-        DIALECT.answer(body, ENDPOINT)
+        DIALECT.answer(body)
     assert (caught.value.outcome, caught.value.status) == ("error_event", 503)
     assert caught.value.detail == "key [redacted]"
 
@@ -278,15 +278,15 @@ def test_no_body_raises_anything_but_a_fault(body: bytes) -> None:
 
 
 def test_an_error_answer_is_a_fault_without_this_endpoints_secrets() -> None:
-    fault = DIALECT.fault(400, {}, b'{"error":{"message":"bad my-own-odd-key"}}', ENDPOINT)
+    fault = DIALECT.fault(400, {}, b'{"error":{"message":"bad my-own-odd-key"}}')
     assert (fault.outcome, fault.reason) == ("rejected", "bad [redacted]")
 
 
 def test_a_date_to_retry_after_is_taken_against_the_clock() -> None:
-    fault = DIALECT.fault(429, {"retry-after": "Tue, 14 Nov 2023 22:13:50 GMT"}, b"", ENDPOINT)
+    fault = DIALECT.fault(429, {"retry-after": "Tue, 14 Nov 2023 22:13:50 GMT"}, b"")
     assert fault.retry_after_ms == 30_000
 
 
 def test_the_clock_is_the_systems_unless_told() -> None:
-    fault = OpenAIOpenAI().fault(429, {"retry-after": "Tue, 14 Nov 2023 22:13:50 GMT"}, b"", ENDPOINT)
+    fault = OpenAIOpenAI(ENDPOINT).fault(429, {"retry-after": "Tue, 14 Nov 2023 22:13:50 GMT"}, b"")
     assert fault.retry_after_ms == 0

@@ -104,7 +104,7 @@ def _reached(config: Config, listed: PriceList | None) -> list[Reached]:
         Reached(
             provider=provider,
             endpoint=endpoint(provider),
-            dialect=dialect(provider.dialect, SystemClock()),
+            dialect=dialect(provider, SystemClock()),
             candidates=tuple(candidate for candidate in candidates if candidate.provider == provider.id),
         )
         for provider in config.providers

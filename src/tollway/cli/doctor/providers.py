@@ -57,7 +57,7 @@ async def _look(
     area, name = Area("providers"), reached.provider.id
     endpoint = reached.endpoint
     try:
-        reply = await get(transport, endpoint.url("/models"), _without_body(endpoint.bearer_headers))
+        reply = await get(transport, endpoint.url("/models"), _without_body(endpoint.request_headers))
     except Unreached as why:
         area.problem(name, why.found, why.mend)
         return area.findings, []
@@ -84,7 +84,7 @@ async def _read(area: Area, reached: Reached, reply: Reply, transport: Transport
         else:
             area.ok(name, f"reached in {reply.took_ms} ms, lists {counted(len(names), 'model')}")
         return names or []
-    fault = reached.dialect.fault(status, reply.headers, reply.body, reached.endpoint)
+    fault = reached.dialect.fault(status, reply.headers, reply.body)
     if status in REFUSED:
         area.problem(name, f"{REFUSED[status]} ({fault.detail})", _key_mend(reached.provider))
     elif status in (404, 405):
@@ -145,12 +145,12 @@ async def _no_list(area: Area, reached: Reached, transport: Transport) -> None:
     """There is no GET /models: does the place serve chat completions? An empty question costs nothing to refuse."""
     endpoint, name = reached.endpoint, reached.provider.id
     try:
-        reply = await ask(transport, _post(endpoint.chat_completions_url, endpoint.bearer_headers, b"{}"))
+        reply = await ask(transport, _post(endpoint.chat_completions_url, endpoint.request_headers, b"{}"))
     except Unreached as why:
         area.problem(name, why.found, why.mend)
         return
     if reply.status in REFUSED:
-        said = reached.dialect.fault(reply.status, reply.headers, reply.body, endpoint).detail
+        said = reached.dialect.fault(reply.status, reply.headers, reply.body).detail
         area.problem(name, f"{REFUSED[reply.status]} ({said})", _key_mend(reached.provider))
     elif reply.status not in (404, 405):
         area.ok(
@@ -170,14 +170,14 @@ async def _complete(
 ) -> list[Finding]:
     """One short answer of one model, as a call would ask for it."""
     area, subject = Area("providers"), f"{reached.provider.id}:{candidate.model}"
-    dialect, endpoint = reached.dialect, reached.endpoint
+    dialect = reached.dialect
     try:
         call = parse(json.encode(question(candidate)), id="doctor", limits=Limits())
-        request = dialect.request(call, candidate, endpoint)
+        request = dialect.request(call, candidate)
         reply = await ask(transport, request, min(candidate.timeouts.batch, ASK_S_MAX))
         if reply.status != 200:
-            raise dialect.fault(reply.status, reply.headers, reply.body, endpoint)
-        answer = dialect.answer(reply.body, endpoint)
+            raise dialect.fault(reply.status, reply.headers, reply.body)
+        answer = dialect.answer(reply.body)
     except Unreached as why:
         area.problem(subject, why.found, why.mend)
     except ProviderFault as fault:

@@ -20,6 +20,7 @@ from tollway.domain.usage import Generated
 from tollway.upstream.completion import Damaged, Said, decode_usual, read_completion, utf8_size
 from tollway.upstream.endpoint import Endpoint
 from tollway.upstream.faults import answer_fault, event_fault
+from tollway.upstream.quirks import rewrites
 from tollway.wire import json
 from tollway.wire.sse import EventTooLarge, SseDecoder
 
@@ -37,43 +38,45 @@ _CR = 0x0D  # a number, which is looked for five times faster in bytes than b"\r
 
 
 class OpenAIOpenAI:
-    """upstream.dialect.Dialect. The clock only dates a Retry-After whose answer carries no date."""
+    """upstream.dialect.Dialect of one provider. The clock only dates a Retry-After whose answer carries no date."""
 
-    def __init__(self, clock: Clock | None = None) -> None:
+    def __init__(self, endpoint: Endpoint, clock: Clock | None = None) -> None:
+        self._endpoint = endpoint
+        self._rewrites = rewrites(endpoint.quirks)
         self._clock = clock or SystemClock()
 
-    def request(
-        self, call: Call, candidate: Candidate, endpoint: Endpoint, *, max_tokens: int | None = None
-    ) -> HttpRequest:
-        """Values stay byte-faithful; rewritten are the model's name, the request for usage and, if lowered, the cap.
-        What the candidate is known not to take is left out."""
+    def request(self, call: Call, candidate: Candidate, *, max_tokens: int | None = None) -> HttpRequest:
+        """Values stay byte-faithful; rewritten are the model's name, the request for usage, if lowered the cap, and
+        what the provider's quirks ask for. What the candidate is known not to take is left out."""
         fields = dict(call.fields)
         if candidate.unsupported:
             for name in dropped(call.fields, call.needs, lacking(candidate.unsupported)):
                 del fields[name]
         fields["model"] = msgspec.Raw(json.encode(candidate.upstream))
-        _name_user(fields, call, endpoint)
+        _name_user(fields, call, self._endpoint)
         if call.stream:
             fields["stream_options"] = _with_usage(fields.get("stream_options"))
         if max_tokens is not None:
             cap = max_tokens if call.max_tokens is None else min(max_tokens, call.max_tokens)
             for name in _cap_fields(call):
                 fields[name] = msgspec.Raw(b"%d" % cap)
+        for rewrite in self._rewrites:
+            rewrite(fields)
         return HttpRequest(
             method="POST",
-            url=endpoint.chat_completions_url,
-            headers=endpoint.bearer_headers,
+            url=self._endpoint.chat_completions_url,
+            headers=self._endpoint.request_headers,
             body=json.encode_fields(fields),
             connect_timeout=candidate.timeouts.connect,
         )
 
-    def answer(self, body: bytes, endpoint: Endpoint | None = None) -> Answer:
+    def answer(self, body: bytes) -> Answer:
         try:
             completion, body = read_completion(body)
         except Damaged as damage:
             raise ProviderFault("malformed", f"the answer is {damage}", status=200) from None
         if completion.error is not None:
-            raise event_fault(completion.error, _secrets(endpoint))
+            raise event_fault(completion.error, self._endpoint.secrets)
         choices = sorted(completion.choices or (), key=lambda choice: choice.index)
         messages = [choice.message for choice in choices if choice.message is not None]
         if not messages or len(messages) < len(choices):
@@ -91,15 +94,11 @@ class OpenAIOpenAI:
             finish_reasons=tuple(choice.finish_reason or None for choice in choices),
         )
 
-    def fault(self, status: int, headers: Mapping[str, str], body: bytes, endpoint: Endpoint) -> ProviderFault:
-        return answer_fault(status, headers, body, endpoint.secrets, self._clock.now_ms())
+    def fault(self, status: int, headers: Mapping[str, str], body: bytes) -> ProviderFault:
+        return answer_fault(status, headers, body, self._endpoint.secrets, self._clock.now_ms())
 
-    def stream(self, endpoint: Endpoint | None = None) -> "ChunkReader":
-        return ChunkReader(_secrets(endpoint))
-
-
-def _secrets(endpoint: Endpoint | None) -> tuple[str, ...]:
-    return () if endpoint is None else endpoint.secrets
+    def stream(self) -> "ChunkReader":
+        return ChunkReader(self._endpoint.secrets)
 
 
 def _name_user(fields: dict[str, msgspec.Raw], call: Call, endpoint: Endpoint) -> None:
