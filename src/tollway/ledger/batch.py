@@ -9,8 +9,8 @@ from typing import Any
 from tollway.domain.answer import RESPONSE_ID_CHARS_MAX
 from tollway.domain.commands import BurnNonce, Command, Revoke
 from tollway.domain.record import CallRecord, Delivery
-from tollway.ledger.book import KINDS, Decision, DeliveryNote
 from tollway.ledger.books import Books
+from tollway.ledger.decision import KINDS, Decision, DeliveryNote
 from tollway.ledger.transfer import Account, Transfer, provider_of
 from tollway.ledger.usage import DAY_MS, Sums, add_call
 from tollway.wire import json

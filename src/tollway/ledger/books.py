@@ -11,7 +11,8 @@ from typing import Literal
 
 from tollway.domain.commands import BurnNonce, Command, Credit, Hold, Post, Revoke
 from tollway.domain.ids import id_time_ms
-from tollway.ledger.book import Decision, DeliveryNote, Expire, decide
+from tollway.ledger.book import decide
+from tollway.ledger.decision import Decision, DeliveryNote, Expire
 from tollway.ledger.transfer import (
     LOSS,
     REVENUE,

@@ -10,8 +10,8 @@ from tollway.domain.clock import Clock
 from tollway.domain.commands import Balance, Command, Result, Statement, UsageBy, UsageReport
 from tollway.domain.errors import LedgerUnavailable
 from tollway.domain.record import CallRecord
-from tollway.ledger.book import DeliveryNote, Expire
 from tollway.ledger.books import Books
+from tollway.ledger.decision import DeliveryNote, Expire
 from tollway.ledger.statement import check_limit, decode_cursor, statement_of
 from tollway.ledger.transfer import Transfer, provider_of
 from tollway.ledger.usage import DAY_MS, Sums, add_call, check_period, day_key, day_number, report

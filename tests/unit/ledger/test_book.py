@@ -23,8 +23,9 @@ from tollway.domain.commands import (
     Voided,
 )
 from tollway.domain.money import AMOUNT_NANO_MAX
-from tollway.ledger.book import KINDS, TABLE, Decision, DeliveryNote, Expire, State, decide, state_after, state_of
+from tollway.ledger.book import decide
 from tollway.ledger.books import Books
+from tollway.ledger.decision import KINDS, TABLE, Decision, DeliveryNote, Expire, State, state_after, state_of
 from tollway.ledger.transfer import COUNTER_NANO_MAX, LOSS, REVENUE, Account, Kind, Transfer, enter, legs_of
 
 

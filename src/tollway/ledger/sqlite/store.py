@@ -35,8 +35,8 @@ from tollway.domain.errors import LedgerOutcomeUnknown, LedgerUnavailable, Ledge
 from tollway.domain.observer import Observer
 from tollway.domain.record import CallRecord
 from tollway.ledger.batch import Batch, subject_of
-from tollway.ledger.book import Expire
 from tollway.ledger.books import REVOCATION_GRACE_MS, Books, Key
+from tollway.ledger.decision import Expire
 from tollway.ledger.sqlite.database import Connect, Snapshot, connect, true_path
 from tollway.ledger.sqlite.lock import FileLock, lock_path
 from tollway.ledger.sqlite.reader import Reader

@@ -1,0 +1,122 @@
+"""What a command may come to: the states of an id, the table of what may be asked of each, and a decision's form. Pure.
+
+The rules that decide are in holds.py, credits.py and book.py, where the theory of operation stands.
+"""
+
+from typing import Literal, Protocol, get_args
+
+import msgspec
+
+from tollway.domain.commands import (
+    BurnNonce,
+    Credited,
+    Held,
+    Posted,
+    Refused,
+    Result,
+    Revoke,
+    Voided,
+)
+from tollway.domain.record import CallRecord, Delivery
+from tollway.ledger.transfer import Account, Kind, Leg, Transfer, fits, legs_of
+
+State = Literal["absent", "credited", "pending", "posted", "voided", "expired"]
+
+UNKNOWN = Refused(reason="unknown_hold")
+REUSED = Refused(reason="id_reused")
+POSTED = Refused(reason="already_posted")
+VOIDED = Refused(reason="already_voided")
+EXPIRED = Refused(reason="hold_expired")
+INVALID = Refused(reason="invalid_amount")
+SAME: Literal["="] = "="
+
+Cell = State | Literal["="] | Refused
+_ROWS: dict[State, tuple[Cell, Cell, Cell, Cell, Cell]] = {
+    "absent": ("credited", "pending", UNKNOWN, UNKNOWN, UNKNOWN),
+    "credited": (SAME, REUSED, UNKNOWN, UNKNOWN, UNKNOWN),
+    "pending": (REUSED, SAME, "posted", "voided", "expired"),
+    "posted": (REUSED, SAME, SAME, POSTED, POSTED),
+    "voided": (REUSED, SAME, VOIDED, SAME, VOIDED),
+    "expired": (REUSED, SAME, "posted", EXPIRED, SAME),
+}
+KINDS: tuple[Kind, ...] = get_args(Kind)
+TABLE: dict[State, dict[Kind, Cell]] = {state: dict(zip(KINDS, cells, strict=True)) for state, cells in _ROWS.items()}
+_STATE_AFTER: dict[Kind, State] = {
+    "credit": "credited",
+    "hold": "pending",
+    "post": "posted",
+    "void": "voided",
+    "expire": "expired",
+}
+
+
+class Expire(msgspec.Struct, frozen=True, kw_only=True):
+    """Give a hold back whose owner is gone. Said by a store, never by a caller."""
+
+    id: str
+
+
+class DeliveryNote(msgspec.Struct, frozen=True, gc=False):
+    """What became of the answer of the call that was posted with transfer `seq`."""
+
+    seq: int
+    account: str
+    id: str
+    delivery: Delivery
+
+
+class View(Protocol):
+    """What the books say, as far as a command needs it."""
+
+    @property
+    def forgotten_ms(self) -> int:
+        """Nonces that expired up to then may have been forgotten."""
+
+    def account(self, id: str) -> Account:
+        """The account; one that is empty when there is none yet."""
+
+    def chain(self, id: str) -> tuple[Transfer, ...]:
+        """The transfers that share this id, oldest first."""
+
+    def nonce_used(self, account: str, nonce: str) -> bool: ...
+
+
+class Decision(msgspec.Struct, frozen=True, gc=False):
+    """The answer, and what a store has to enter and write with it: all of it, or nothing."""
+
+    result: Result | None  # None: an expiry, which answers nobody
+    transfer: Transfer | None = None
+    legs: tuple[Leg, ...] = ()
+    record: CallRecord | None = None
+    note: BurnNonce | Revoke | DeliveryNote | None = None
+
+
+def state_of(chain: tuple[Transfer, ...]) -> State:
+    return _STATE_AFTER[chain[-1].kind] if chain else "absent"
+
+
+def state_after(kind: Kind) -> State:
+    """The state of an id whose newest transfer is a `kind`."""
+    return _STATE_AFTER[kind]
+
+
+def answer_of(transfer: Transfer) -> Result | None:
+    """What was answered when `transfer` was made: what a repeated command is answered again."""
+    if transfer.kind == "hold":
+        return Held(amount=transfer.amount, available=transfer.available)
+    if transfer.kind == "post":
+        loss = max(0, transfer.cost - transfer.amount)
+        return Posted(charged=transfer.amount, loss=loss, available=transfer.available, late=transfer.late)
+    if transfer.kind == "void":
+        return Voided(available=transfer.available)
+    if transfer.kind == "credit":
+        return Credited(available=transfer.available)
+    return None
+
+
+def booked(transfer: Transfer, view: View, record: CallRecord | None = None) -> Decision:
+    """Enter `transfer`, if every counter can carry it."""
+    legs = legs_of(transfer, view.account)
+    if not fits(legs):
+        return Decision(INVALID)
+    return Decision(answer_of(transfer), transfer, legs, record)

@@ -1,0 +1,145 @@
+"""The rules of a hold and of its ends: post, void, expiry. Pure; the theory of operation stands in book.py."""
+
+import msgspec
+
+from tollway.domain.commands import Hold, Insufficient, Post, Refused, Void
+from tollway.domain.money import AMOUNT_NANO_MAX
+from tollway.domain.record import CallRecord
+from tollway.ledger.decision import INVALID, REUSED, SAME, TABLE, Decision, Expire, View, answer_of, booked, state_of
+from tollway.ledger.transfer import Kind, Transfer, is_wallet, provider_account
+
+
+def reserve(command: Hold, view: View, seq: int, at_ms: int) -> Decision:
+    chain = view.chain(command.id)
+    if chain:
+        first = chain[0]
+        same = (
+            first.kind == "hold"
+            and first.account == command.account
+            and first.bounds == command.bounds
+            and first.unlimited == command.unlimited
+        )
+        return Decision(answer_of(first) if same else REUSED)
+    if not is_wallet(command.account):
+        return Decision(Refused(reason="unknown_account"))
+    wallet = view.account(command.account)
+    available = wallet.available
+    bounds = command.bounds
+    granted = -1
+    for bound in bounds:
+        if not 0 <= bound <= AMOUNT_NANO_MAX:
+            return Decision(INVALID)
+        if bound > granted and (bound <= available or command.unlimited):
+            granted = bound
+    if not bounds:
+        return Decision(INVALID)
+    if granted < 0:
+        return Decision(Insufficient(available=available))
+    transfer = Transfer(
+        seq=seq,
+        id=command.id,
+        kind="hold",
+        at_ms=at_ms,
+        account=command.account,
+        previous=wallet.last_seq,
+        amount=granted,
+        available=available - granted,
+        bounds=bounds,
+        unlimited=command.unlimited,
+        model=command.model,
+    )
+    return booked(transfer, view)
+
+
+def post(command: Post, view: View, seq: int, at_ms: int) -> Decision:
+    chain = view.chain(command.id)
+    cell = TABLE[state_of(chain)]["post"]
+    if isinstance(cell, Refused):
+        return Decision(cell)
+    if cell == SAME:
+        return Decision(answer_of(chain[-1]) if _same_post(command, chain[-1]) else REUSED)
+    price, cost, over_max = command.price, command.cost, command.over_max
+    if not (0 <= price <= AMOUNT_NANO_MAX and 0 <= cost <= AMOUNT_NANO_MAX) or (over_max is not None and over_max < 0):
+        return Decision(INVALID)
+    hold = chain[0]
+    late = len(chain) > 1
+    held = 0 if late else hold.amount
+    wallet = view.account(hold.account)
+    charged = _charged(command, hold, held, wallet.available)
+    transfer = Transfer(
+        seq=seq,
+        id=command.id,
+        kind="post",
+        at_ms=at_ms,
+        account=hold.account,
+        previous=wallet.last_seq,
+        amount=charged,
+        available=wallet.available + held - charged,
+        counterparty=provider_account(command.provider),
+        model=command.record.model or hold.model,
+        held=held,
+        price=price,
+        cost=cost,
+        over_max=over_max,
+        late=late,
+    )
+    return booked(transfer, view, _settled(command.record, hold, charged, cost))
+
+
+def _charged(command: Post, hold: Transfer, held: int, available: int) -> int:
+    """What the wallet pays: the price within the hold, then what is over it as far as that is allowed and free."""
+    within = min(command.price, hold.amount)
+    over = command.price - within
+    if command.over_max is not None:
+        over = min(over, command.over_max)
+    if hold.unlimited:
+        return within + over
+    secured = min(within, held)
+    return secured + min(within + over - secured, max(available, 0))
+
+
+def give_back(command: Void | Expire, view: View, seq: int, at_ms: int) -> Decision:
+    kind: Kind = "void" if isinstance(command, Void) else "expire"
+    chain = view.chain(command.id)
+    cell = TABLE[state_of(chain)][kind]
+    if isinstance(cell, Refused):
+        return Decision(cell)
+    if cell == SAME:
+        return Decision(answer_of(chain[-1]))
+    hold = chain[0]
+    wallet = view.account(hold.account)
+    transfer = Transfer(
+        seq=seq,
+        id=command.id,
+        kind=kind,
+        at_ms=at_ms,
+        account=hold.account,
+        previous=wallet.last_seq,
+        amount=hold.amount,
+        available=wallet.available + hold.amount,
+        model=hold.model,
+        held=hold.amount,
+    )
+    return booked(transfer, view, _settled(command.record, hold, 0, 0) if isinstance(command, Void) else None)
+
+
+def _same_post(command: Post, before: Transfer) -> bool:
+    return (command.price, command.cost, command.over_max, provider_account(command.provider)) == (
+        before.price,
+        before.cost,
+        before.over_max,
+        before.counterparty,
+    )
+
+
+def _settled(record: CallRecord, hold: Transfer, charged: int, cost: int) -> CallRecord:
+    """The record as it is kept: whose call it is and what it came to are the books' word, not the sender's."""
+    if (
+        record.price == charged
+        and record.cost == cost
+        and record.held == hold.amount
+        and record.id == hold.id
+        and record.account == hold.account
+    ):
+        return record
+    return msgspec.structs.replace(record, id=hold.id, account=hold.account, price=charged, cost=cost, held=hold.amount)
