@@ -84,11 +84,13 @@ def test_chat_streams_the_answer_to_stdout_and_says_what_it_cost_on_stderr(place
     assert ran.stderr.startswith("20 + 5 tokens, 0.00007 USD, by sim; ")
 
 
-def test_chat_as_json_is_the_whole_answer(place: Place) -> None:
+def test_chat_as_json_is_the_answer_and_what_the_router_says_of_it(place: Place) -> None:
     answer = json.loads(ask(place, "chat", "simulate: tokens=5,prompt_tokens=20", "--model", "sim/model", "--json"))
-    assert answer["choices"][0]["message"]["content"] == expected_text(5)
-    assert answer["usage"]["cost"] == "0.00007"
-    assert answer["tollway"]["provider"] == "sim"
+    assert (answer["text"], answer["finish_reason"]) == (expected_text(5), "stop")
+    assert (answer["cost_usd"], answer["provider"]) == ("0.00007", "sim")
+    assert answer["usage"]["completion_tokens"] == 5
+    assert re.fullmatch(r"[0-9a-f-]{36}", answer["request_id"])
+    assert answer["balance_usd"] == json.loads(ask(place, "balance", "--json"))["balance_usd"]
 
 
 def test_chat_keeps_to_max_tokens(place: Place) -> None:

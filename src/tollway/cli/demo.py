@@ -18,9 +18,10 @@ import typer
 import uvloop
 from rich.text import Text
 
-from tollway.cli.chat import cost_line, print_stream
+from tollway.cli.chat import print_stream
 from tollway.cli.common import command, out
 from tollway.cli.local_model import CONTEXT_LENGTH, MODEL_NAME, LocalModel, LocalModelMissing
+from tollway.cli.progress import working
 from tollway.cli.serve import free_address, serving
 from tollway.cli.signals import stop_signal
 from tollway.cli.tables import audit_lines, print_statement
@@ -120,7 +121,8 @@ async def _provider(simulated: bool) -> AsyncIterator[tuple[str, str]]:
     missing = "asked for"
     if not simulated:
         try:
-            model = await asyncio.to_thread(LocalModel)
+            with working("loading the local model"):
+                model = await asyncio.to_thread(LocalModel)
         except LocalModelMissing as reason:
             missing = str(reason)
         else:
@@ -139,8 +141,7 @@ def _ask(url: str, wallet: Wallet, model: str) -> None:
     messages = [{"role": "user", "content": PROMPT}]
     body = {"model": model, "messages": messages, "max_tokens": MAX_TOKENS, "temperature": 0}
     with RouterClient(url, wallet) as router:
-        usage, tollway = print_stream(router, body)
-        out.print(cost_line(usage, tollway), style="dim")
+        out.print(print_stream(router, body).cost_line(), style="dim")
         print_statement(router.get("/session/transactions")["data"])
 
 

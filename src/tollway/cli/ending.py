@@ -4,6 +4,7 @@ It knows the process and its streams, not what a command does.
 """
 
 import os
+import re
 import select
 import sys
 from collections.abc import Callable
@@ -19,6 +20,8 @@ EXIT_MISTAKE = 70  # a mistake in Tollway (sysexits.h: EX_SOFTWARE)
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 EXIT_PIPE_CLOSED = 141  # 128 + SIGPIPE: whoever read the output has gone, as `| head` does
 
+_STEERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # C0 and C1 but for tab and line feed
+
 
 def complain(text: str) -> None:
     """The line that says why. Further lines only where each is a finding of its own."""
@@ -30,9 +33,7 @@ def complain(text: str) -> None:
 
 def printable(text: str) -> str:
     """`text` for a terminal: what came from elsewhere can't move its cursor or change its title. Keeps line ends."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in text)
+    return _STEERS.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r", ""))
 
 
 def told(error: Exception) -> str:

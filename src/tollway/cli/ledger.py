@@ -7,6 +7,7 @@ import typer
 
 from tollway.api.session import entry_view
 from tollway.cli.common import CommandFailed, ConfigOption, JsonFlag, command, ledger_url, out, print_json
+from tollway.cli.progress import working
 from tollway.cli.tables import audit_lines, print_statement
 from tollway.domain.commands import RefusalReason, Refused
 from tollway.domain.errors import LedgerOutcomeUnknown
@@ -92,7 +93,8 @@ def audit(config: ConfigOption = None, as_json: JsonFlag = False) -> None:
       tollway ledger audit
       tollway ledger audit --json
     """
-    report = operator.audit(ledger_url(config))
+    with working("recomputing every account"):
+        report = operator.audit(ledger_url(config))
     if as_json:
         print_json(report)
     else:

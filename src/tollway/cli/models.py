@@ -1,6 +1,7 @@
 """`tollway models`: what a router serves, and for how much."""
 
 from decimal import Decimal
+from typing import Any
 
 from tollway.cli.common import DEFAULT_URL, JsonFlag, UrlOption, command, print_json, print_table
 from tollway.client.api import RouterClient
@@ -22,17 +23,19 @@ def models(url: UrlOption = DEFAULT_URL, as_json: JsonFlag = False) -> None:
         return
     print_table(
         ("model", "input", "output", "context", "providers"),
-        [
-            (
-                model["id"],
-                _per_million(model["pricing"]["input"]),
-                _per_million(model["pricing"]["output"]),
-                str(model["context_length"]),
-                ", ".join(provider["id"] for provider in model["providers"]),
-            )
-            for model in listed["data"]
-        ],
+        [price_row(model) for model in listed["data"]],
         right=("input", "output", "context"),
+    )
+
+
+def price_row(model: dict[str, Any]) -> tuple[str, str, str, str, str]:
+    """A model as GET /models has it: its id, USD per million tokens in and out, context, providers."""
+    return (
+        model["id"],
+        _per_million(model["pricing"]["input"]),
+        _per_million(model["pricing"]["output"]),
+        str(model["context_length"]),
+        ", ".join(provider["id"] for provider in model["providers"]),
     )
 
 

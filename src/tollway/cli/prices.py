@@ -16,6 +16,7 @@ from msgspec.structs import asdict
 
 from tollway.cli.common import CommandFailed, ConfigOption, JsonFlag, command, out, print_json, print_table
 from tollway.cli.price_source import GENAI, genai_rows
+from tollway.cli.progress import working
 from tollway.config.load import load_price_book
 from tollway.config.names import model_name, provider_id
 from tollway.config.problems import nearest, one_of
@@ -192,12 +193,13 @@ def _newer(book: PriceBook) -> tuple[str, tuple[Change, ...]]:
     """The installed version, and what it changes. Raises CommandFailed when it isn't installed."""
     reading = shipped().sources[GENAI]
     try:
-        version, rows = genai_rows(reading.provides, _today())
+        with working(f"reading {GENAI}"):
+            version, rows = genai_rows(reading.provides, _today())
+            left_out = frozenset(reading.left_out)
+            read = (row for row in rows if f"{row.provider}/{row.model}" not in left_out)
+            return version, changes(book, read, GENAI)
     except ImportError:
         raise CommandFailed(f"{GENAI} is not installed: pip install 'tollway[prices]'") from None
-    left_out = frozenset(reading.left_out)
-    read = (row for row in rows if f"{row.provider}/{row.model}" not in left_out)
-    return version, changes(book, read, GENAI)
 
 
 def _target(to: Path | None, config: Path | None) -> tuple[Path, Path | None]:

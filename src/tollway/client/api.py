@@ -19,11 +19,14 @@ from tollway.wire.sse import SseDecoder
 LIFETIME_S = 3600
 RENEW_S = 60  # sign anew when the header has less than this left
 ANSWER_SECONDS = 900.0
+OUTDATED = ("expired_sign_in",)  # what a new signature of the same wallet mends; one that was revoked stays refused
 
 
 class Delta(msgspec.Struct, frozen=True, kw_only=True):
-    """A piece of a streamed answer. The last one has the usage and what the router added."""
+    """A piece of a streamed answer. The first one has nothing but the call's id; the last one the usage and what the
+    router added."""
 
+    request_id: str | None = None
     text: str = ""
     usage: dict[str, Any] | None = None
     tollway: dict[str, Any] | None = None
@@ -36,6 +39,7 @@ class RouterClient:
         self.url = url.rstrip("/").removesuffix("/api/v1").removesuffix("/v1")
         self._wallet = wallet
         self._header = header
+        self._fresh = False  # the header was signed for the call that is under way
         self._expires = float("inf") if header is not None else 0.0
         self._http = httpx2.Client(base_url=self.url, timeout=httpx2.Timeout(ANSWER_SECONDS, connect=10.0))
 
@@ -66,20 +70,34 @@ class RouterClient:
         not a whole answer."""
         body = {**body, "stream": True, "stream_options": {"include_usage": True}}
         content = json.encode(body)
-        headers = {**self._auth(), "content-type": "application/json"}
-        try:
-            with self._http.stream("POST", "/api/v1/chat/completions", content=content, headers=headers) as answer:
-                if answer.status_code != 200:
-                    raise _error(answer.status_code, answer.read())
-                yield from _deltas(answer)
-        except httpx2.TransportError as error:
-            raise self._unreachable(error) from None
+        while True:
+            headers = {**self._auth(), "content-type": "application/json"}
+            try:
+                with self._http.stream("POST", "/api/v1/chat/completions", content=content, headers=headers) as answer:
+                    if answer.status_code == 200:
+                        yield from _deltas(answer)
+                        return
+                    refused = _error(answer.status_code, answer.read())
+            except httpx2.TransportError as error:
+                raise self._unreachable(error) from None
+            if not self._signs_in_anew(refused):
+                raise refused
+
+    def _signs_in_anew(self, refused: RouterError) -> bool:
+        """Whether another try with a new signature makes sense: this one was made earlier and is no longer taken. What
+        is refused so has cost nothing."""
+        if self._wallet is None or self._fresh or refused.code not in OUTDATED:
+            return False
+        self._expires = 0.0
+        return True
 
     def _auth(self) -> dict[str, str]:
+        self._fresh = False
         if self._wallet is not None and time.time() > self._expires - RENEW_S:
             now_ms = time.time_ns() // 1_000_000
             self._header = sign_in_header(self._wallet, self.url, LIFETIME_S, now_ms)
             self._expires = now_ms / 1000 + LIFETIME_S
+            self._fresh = True
         return {} if self._header is None else {"sign-in-with-x": self._header}
 
     def _json(
@@ -91,18 +109,18 @@ class RouterClient:
         params: dict[str, str | int] | None = None,
         prefix: str = "/api/v1",
     ) -> Any:
-        headers = self._auth()
-        content = None
-        if body is not None:
-            headers["content-type"] = "application/json"
-            content = json.encode(body)
-        try:
-            answer = self._http.request(method, f"{prefix}{path}", content=content, headers=headers, params=params)
-        except httpx2.TransportError as error:
-            raise self._unreachable(error) from None
-        if answer.status_code >= 300:
-            raise _error(answer.status_code, answer.content)
-        return _decode(answer.status_code, answer.content) if answer.content else None
+        content = None if body is None else json.encode(body)
+        while True:
+            headers = {**self._auth(), **({} if body is None else {"content-type": "application/json"})}
+            try:
+                answer = self._http.request(method, f"{prefix}{path}", content=content, headers=headers, params=params)
+            except httpx2.TransportError as error:
+                raise self._unreachable(error) from None
+            if answer.status_code < 300:
+                return _decode(answer.status_code, answer.content) if answer.content else None
+            refused = _error(answer.status_code, answer.content)
+            if not self._signs_in_anew(refused):
+                raise refused
 
     def _unreachable(self, error: Exception) -> RouterUnreachable:
         return RouterUnreachable(f"no answer from {self.url} ({error}): is the router running there?")
@@ -123,6 +141,7 @@ def _error(status: int, content: bytes) -> RouterError:
 
 
 def _deltas(answer: httpx2.Response) -> Iterator[Delta]:
+    yield Delta(request_id=answer.headers.get("x-request-id"))
     decoder = SseDecoder()
     whole = False
     for data in answer.iter_raw():

@@ -1,0 +1,22 @@
+"""A sign that long work goes on: on a terminal, on stderr, and gone when the work is done.
+
+It knows nothing of the work. Where stderr is no terminal, or escape sequences are not wanted, it shows nothing.
+"""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+
+from rich.console import Console
+
+
+@contextlib.contextmanager
+def working(what: str) -> Iterator[Callable[[], None]]:
+    """Shown until the block ends, or until what it gives is called (any number of times)."""
+    console = Console(stderr=True, markup=False, highlight=False)
+    if not console.is_terminal or console.is_dumb_terminal or os.environ.get("NO_COLOR"):
+        yield lambda: None
+        return
+    spinner = "dots" if console.encoding.startswith("utf") else "line"
+    with console.status(what, spinner=spinner) as sign:
+        yield sign.stop
