@@ -104,6 +104,7 @@ async def build(config: Config, *, clock: Clock | None = None, observer: Observe
         observer=watchers,
         seed=lambda: draw.getrandbits(SEED_BITS),
         pseudonym=pseudonyms(await ledger.secret("user_hash")),
+        disabled=ledger.disabled,
     )
     services = Services(
         pipeline=pipeline,

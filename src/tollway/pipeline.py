@@ -5,7 +5,7 @@ The only file that knows the order of the stages. They exchange immutable domain
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Collection
 
 import msgspec
 
@@ -66,6 +66,7 @@ class Pipeline:
         observer: Observer,
         seed: Callable[[], int],
         pseudonym: Pseudonym,
+        disabled: Callable[[], Awaitable[Collection[str]]],
     ) -> None:
         self.snapshot = snapshot
         self.draining = False
@@ -76,6 +77,7 @@ class Pipeline:
         self._observer = observer
         self._seed = seed
         self._pseudonym = pseudonym
+        self._disabled = disabled
 
     async def chat(self, id: str, headers: ChatHeaders, receive: Receive, reply: Reply) -> None:
         """One chat completion. Raises TollwayError for whatever ends before the answer has begun; ClientGone."""
@@ -94,7 +96,9 @@ class Pipeline:
             call = parse(body, id=id, limits=snapshot.limits, client_request_id=headers.request_id)
             call = msgspec.structs.replace(call, pseudonym=self._pseudonym(caller.account, call.user))
             health = self._health
-            chosen = plan(call, snapshot.catalog, health.view(), seed=self._seed(), measured=health.performance)
+            out = await self._disabled()
+            seed, measured = self._seed(), health.performance
+            chosen = plan(call, snapshot.catalog, health.view(), seed=seed, measured=measured, disabled=out)
             booking = self._bookings.open(caller, call, chosen)
             run = Run(call=call, plan=chosen, booking=booking, snapshot=snapshot, watch=watch, reply=reply)
             try:

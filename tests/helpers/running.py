@@ -18,6 +18,7 @@ from tollway.cli.serve import free_address, serving
 from tollway.client.siwx import sign_in_header
 from tollway.client.wallet import EvmWallet, SolanaWallet, Wallet, account_id
 from tollway.config.load import loads
+from tollway.config.places import LedgerUrl
 from tollway.config.schema import Config
 from tollway.domain.commands import Balance, Credit, Credited
 from tollway.domain.money import parse_usd
@@ -65,6 +66,11 @@ class Running:
         accepted = await self.router.reloader.reload(lambda: self.read(text))
         self.text = text if accepted else self.text
         return accepted
+
+    @property
+    def books(self) -> LedgerUrl:
+        """Where they are."""
+        return self.router.reloader.config.ledger.url
 
     @property
     def ledger(self) -> Any:

@@ -1,5 +1,7 @@
 """GET /models and /models/{id}: OpenAI's list shape, with what a caller who pays wants to know besides."""
 
+from collections.abc import Collection
+
 import msgspec
 from starlette.requests import Request
 
@@ -44,7 +46,8 @@ class ModelList(msgspec.Struct, kw_only=True):
 
 async def models(services: Services, request: Request) -> Answered:
     catalog = services.snapshot.catalog
-    return Answered(value=ModelList(data=[_view(services, model) for model in catalog.models.values()]))
+    disabled = await services.ledger.disabled()
+    return Answered(value=ModelList(data=[_view(services, model, disabled) for model in catalog.models.values()]))
 
 
 async def model(services: Services, request: Request) -> Answered:
@@ -53,16 +56,20 @@ async def model(services: Services, request: Request) -> Answered:
     found = services.snapshot.catalog.resolve(name)
     if found.pinned is not None:
         raise ModelNotFound(f"{name!r} is a pin: ask for {found.model.id!r}.", param="model")
-    return Answered(value=_view(services, found.model))
+    return Answered(value=_view(services, found.model, await services.ledger.disabled()))
 
 
-def _view(services: Services, model: Model) -> ModelView:
+def _view(services: Services, model: Model, disabled: Collection[str]) -> ModelView:
     offers = sorted(
         (
             ModelProvider(
                 id=candidate.provider,
                 pricing=pricing(candidate.tariff),
-                status=services.health.status(candidate.provider, candidate.model),
+                status=(
+                    "disabled"
+                    if candidate.provider in disabled
+                    else services.health.status(candidate.provider, candidate.model)
+                ),
             )
             for candidate in model.candidates
         ),

@@ -27,6 +27,7 @@ class ProviderList(msgspec.Struct, kw_only=True):
 
 async def providers(services: Services, request: Request) -> Answered:
     catalog = services.snapshot.catalog
+    disabled = await services.ledger.disabled()
     views = []
     for info in catalog.providers:
         stats = services.health.stats(info.id)
@@ -34,7 +35,7 @@ async def providers(services: Services, request: Request) -> Answered:
             ProviderView(
                 id=info.id,
                 name=info.name,
-                status=stats.status,
+                status="disabled" if info.id in disabled else stats.status,
                 models=[candidate.model for candidate in catalog.served_by(info.id)],
                 attempts=stats.attempts,
                 uptime=stats.uptime,

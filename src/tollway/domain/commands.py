@@ -77,7 +77,21 @@ class NoteDelivery(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     delivery: Delivery
 
 
-Command = Hold | Post | Void | Credit | BurnNonce | Revoke | NoteDelivery
+class Disabled(msgspec.Struct, frozen=True, kw_only=True):
+    """A provider that an operator took out of service: since when, and what they said of it."""
+
+    since_ms: int
+    why: str | None = None
+
+
+class SetProvider(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Take a provider out of service for calls to come, or with None back into it. The last word holds."""
+
+    provider: str
+    disabled: Disabled | None
+
+
+Command = Hold | Post | Void | Credit | BurnNonce | Revoke | NoteDelivery | SetProvider
 
 # --- results
 
@@ -118,6 +132,10 @@ class Noted(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     pass
 
 
+class ProviderSet(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    pass
+
+
 RefusalReason = Literal[
     "unknown_account",
     "unknown_hold",
@@ -137,7 +155,7 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     reason: RefusalReason
 
 
-Result = Held | Insufficient | Posted | Voided | Credited | Burned | Revoked | Noted | Refused
+Result = Held | Insufficient | Posted | Voided | Credited | Burned | Revoked | Noted | ProviderSet | Refused
 
 # --- views
 

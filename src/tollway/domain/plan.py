@@ -56,7 +56,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     candidate: str  # Candidate.key
     kept: bool
-    reason: str | None = None  # not_in_only, ignored, unpriced_feature, beyond_the_hold ...
+    reason: str | None = None  # disabled, not_in_only, ignored, unpriced_feature, beyond_the_hold ...
     rank: int | None = None
     weight: float | None = None
     draw: float | None = None

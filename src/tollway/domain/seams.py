@@ -6,7 +6,7 @@ from typing import Protocol
 
 import msgspec
 
-from tollway.domain.commands import Balance, Command, Result, Statement, UsageBy, UsageReport
+from tollway.domain.commands import Balance, Command, Disabled, Result, Statement, UsageBy, UsageReport
 from tollway.domain.record import CallRecord
 
 
@@ -73,6 +73,10 @@ class Ledger(Protocol):
     async def revoked(self, message_hash: str) -> bool:
         """Whether a `Revoke` of the message was answered before this was asked, on whichever replica. Raises
         LedgerUnavailable when that can't be told: then the message is not accepted."""
+
+    async def disabled(self) -> Mapping[str, Disabled]:
+        """The providers that are out of service, by id: as every `SetProvider` that was answered before this was asked
+        says, on whichever replica. Not to be changed. Raises as `revoked` does."""
 
     async def secret(self, name: str) -> bytes:
         """32 random bytes under `name`, made on first use and kept with the books (the HMAC key of nonces)."""

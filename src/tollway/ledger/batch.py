@@ -7,7 +7,7 @@ import asyncio
 from typing import Any
 
 from tollway.domain.answer import RESPONSE_ID_CHARS_MAX
-from tollway.domain.commands import BurnNonce, Command, Revoke
+from tollway.domain.commands import BurnNonce, Command, Revoke, SetProvider
 from tollway.domain.record import CallRecord, Delivery
 from tollway.ledger.books import Books
 from tollway.ledger.decision import KINDS, Decision, DeliveryNote
@@ -71,6 +71,9 @@ class Batch:
             self._append("insert_nonce", (note.account, note.nonce, note.expires_ms))
         elif isinstance(note, Revoke):
             self._append("insert_revocation", (note.message_hash, note.account, note.expires_ms))
+        elif isinstance(note, SetProvider):
+            off = note.disabled
+            self._append("insert_provider", (note.provider, off and off.since_ms, off and off.why))
         elif isinstance(note, DeliveryNote):
             self._append("insert_delivery", (note.seq, note.delivery))
             self.deliveries.setdefault(note.id, note.delivery)
@@ -118,12 +121,12 @@ class Batch:
         )
 
     def subjects(self) -> set[object]:
-        """What this batch is about: ids, (account, nonce) pairs, message hashes."""
+        """What this batch is about: ids, (account, nonce) pairs, message hashes, providers."""
         found: set[object] = set()
         for query, rows in self.rows.items():
             if query == "insert_nonce":
                 found.update((account, nonce) for account, nonce, _ in rows)
-            elif query == "insert_revocation":
+            elif query in ("insert_revocation", "insert_provider"):
                 found.update(row[0] for row in rows)
             elif query in _TRANSFER_QUERIES:
                 found.update(row[1] for row in rows)
@@ -159,6 +162,8 @@ def subject_of(command: Command) -> object:
     """What an unknown outcome is remembered by."""
     if isinstance(command, BurnNonce):
         return (command.account, command.nonce)
+    if isinstance(command, SetProvider):
+        return command.provider
     return command.message_hash if isinstance(command, Revoke) else command.id
 
 

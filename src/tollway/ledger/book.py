@@ -43,8 +43,10 @@ from tollway.domain.commands import (
     Noted,
     NoteDelivery,
     Post,
+    ProviderSet,
     Refused,
     Revoked,
+    SetProvider,
     Void,
 )
 from tollway.ledger.credits import credit
@@ -68,6 +70,8 @@ def decide(command: Command | Expire, view: View, seq: int, at_ms: int) -> Decis
         if command.expires_ms <= view.forgotten_ms or view.nonce_used(command.account, command.nonce):
             return Decision(Refused(reason="nonce_used"))
         return Decision(Burned(), note=command)
+    if isinstance(command, SetProvider):
+        return Decision(ProviderSet(), note=command)
     return Decision(Revoked(), note=command)
 
 

@@ -1,4 +1,4 @@
-"""The part of the books that is in memory: accounts, recent chains, nonces, revocations. What a store decides from.
+"""The part of the books that is in memory: accounts, recent chains, nonces, revocations ... What a store decides from.
 
 Knows nothing of disks: a store with one loads what `must_look_up` and `accounts` say is missing before it carries a
 command out.
@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from tollway.domain.commands import BurnNonce, Command, Credit, Hold, Post, Revoke
+from tollway.domain.commands import BurnNonce, Command, Credit, Disabled, Hold, Post, Revoke, SetProvider
 from tollway.domain.ids import id_time_ms
 from tollway.ledger.book import decide
 from tollway.ledger.decision import Decision, DeliveryNote, Expire
@@ -40,6 +40,7 @@ class Books:
         self._ended: dict[str, tuple[Transfer, ...]] = {}
         self._ended_before: dict[str, tuple[Transfer, ...]] = {}
         self.revocations: dict[str, int] = {}  # message hash -> expires_ms
+        self.disabled: dict[str, Disabled] = {}  # by provider
         self._nonces: set[bytes] = set()
         self._nonces_by_age: deque[tuple[int, bytes]] = deque()
         self.forgotten_ms = forgotten_ms
@@ -83,7 +84,7 @@ class Books:
         accounts = self.accounts
         missing: list[Key] = []
         for command in commands:
-            if isinstance(command, (BurnNonce, Revoke)):
+            if isinstance(command, (BurnNonce, Revoke, SetProvider)):
                 continue
             if self.must_look_up(command.id):
                 missing.append(("chain", command.id))
@@ -133,12 +134,16 @@ class Books:
         elif decision.note is not None:
             self.note(decision.note)
 
-    def note(self, note: BurnNonce | Revoke | DeliveryNote) -> None:
+    def note(self, note: BurnNonce | Revoke | DeliveryNote | SetProvider) -> None:
         if isinstance(note, BurnNonce):
             self.burn(note.account, note.nonce, note.expires_ms)
         elif isinstance(note, Revoke):
             known_ms = self.revocations.get(note.message_hash, 0)
             self.revocations[note.message_hash] = max(known_ms, note.expires_ms)
+        elif isinstance(note, SetProvider):
+            # A new dict: who was given the old one goes on with what was so when it was asked for.
+            others = {provider: known for provider, known in self.disabled.items() if provider != note.provider}
+            self.disabled = others if note.disabled is None else {**others, note.provider: note.disabled}
 
     def burn(self, account: str, nonce: str, expires_ms: int) -> None:
         digest = _digest(account, nonce)

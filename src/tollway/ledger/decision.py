@@ -15,6 +15,7 @@ from tollway.domain.commands import (
     Refused,
     Result,
     Revoke,
+    SetProvider,
     Voided,
 )
 from tollway.domain.record import CallRecord, Delivery
@@ -88,7 +89,7 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     transfer: Transfer | None = None
     legs: tuple[Leg, ...] = ()
     record: CallRecord | None = None
-    note: BurnNonce | Revoke | DeliveryNote | None = None
+    note: BurnNonce | Revoke | DeliveryNote | SetProvider | None = None
 
 
 def state_of(chain: tuple[Transfer, ...]) -> State:

@@ -1,13 +1,13 @@
 """A ledger in memory: the same book without a disk, for tests and for embedding. Nothing outlives the process."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 
 import msgspec
 
 from tollway.domain.clock import Clock
-from tollway.domain.commands import Balance, Command, Result, Statement, UsageBy, UsageReport
+from tollway.domain.commands import Balance, Command, Disabled, Result, Statement, UsageBy, UsageReport
 from tollway.domain.errors import LedgerUnavailable
 from tollway.domain.record import CallRecord
 from tollway.ledger.books import Books
@@ -85,6 +85,9 @@ class MemoryLedger:
 
     async def revoked(self, message_hash: str) -> bool:
         return message_hash in self._books.revocations
+
+    async def disabled(self) -> Mapping[str, Disabled]:
+        return self._books.disabled
 
     async def secret(self, name: str) -> bytes:
         return self._secrets.setdefault(name, os.urandom(32))

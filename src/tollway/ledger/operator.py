@@ -1,15 +1,26 @@
-"""What an operator does with the books, router running or not: credit, balance, statement, audit.
+"""What an operator does with the books, router running or not: credit, balance, statement, audit, taking
+providers out of service.
 
 Knows nothing of terminals: results and errors are values. How a store is reached is its desk's to know.
 """
 
 import hashlib
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from tollway.config.places import LedgerUrl
-from tollway.domain.commands import Balance, Credit, Credited, Refused, Result, Statement
+from tollway.domain.commands import (
+    Balance,
+    Credit,
+    Credited,
+    Disabled,
+    Refused,
+    Result,
+    SetProvider,
+    Statement,
+)
 from tollway.domain.errors import LedgerUnusable
 from tollway.ledger.accounts import stored_account
 from tollway.ledger.audit import AuditReport
@@ -17,6 +28,7 @@ from tollway.ledger.control import ControlCommand
 from tollway.ledger.sqlite.desk import SqliteDesk
 
 REF_CHARS_MAX = 200
+WHY_CHARS_MAX = 200
 SOURCE = "operator"
 
 Books = LedgerUrl | Path  # where they are; a path is SQLite's file
@@ -31,6 +43,9 @@ class Desk(Protocol):
     def balance(self, account: str) -> Balance | None: ...
 
     def statement(self, account: str, limit: int, cursor: str | None) -> Statement: ...
+
+    def disabled(self) -> Mapping[str, Disabled]:
+        """The providers that are out of service; none where there are no books yet."""
 
     def audit(self) -> AuditReport: ...
 
@@ -80,6 +95,21 @@ def balance(books: Books, account: str) -> Balance | None:
 def statement(books: Books, account: str, limit: int, cursor: str | None = None) -> Statement:
     """Newest first. Raises ValueError (account, limit, cursor) and LedgerUnusable."""
     return desk(books).statement(stored_account(account), limit, cursor)
+
+
+async def set_provider(books: Books, provider: str, *, disabled: bool, why: str | None = None) -> None:
+    """Take a provider out of service for calls to come, or back into it; routers know by their next call.
+
+    Raises ValueError for a bad `why`, and what `operate` raises."""
+    if why is not None and (not why or len(why) > WHY_CHARS_MAX or not why.isprintable()):
+        raise ValueError(f"--why: write 1 to {WHY_CHARS_MAX} printable characters")
+    off = Disabled(since_ms=time.time_ns() // 1_000_000, why=why) if disabled else None
+    await operate(books, [SetProvider(provider=provider, disabled=off)])
+
+
+def disabled_providers(books: Books) -> Mapping[str, Disabled]:
+    """By id. Raises LedgerUnusable."""
+    return desk(books).disabled()
 
 
 def audit(books: Books) -> AuditReport:

@@ -12,6 +12,7 @@ from tollway.routing.price import blended, per_million
 # Every reason a verdict may carry. The words are stable; they are kept with each call.
 REASONS: Mapping[str, str] = MappingProxyType(
     {
+        "disabled": "the operator took its provider out of service",
         "not_in_only": "`provider.only` does not list it",
         "ignored": "`provider.ignore` lists it",
         "not_in_order": "`provider.order` does not list it and `provider.allow_fallbacks` is false",
@@ -48,16 +49,16 @@ def no_candidate(
     candidates: Sequence[Candidate],
     without: Mapping[str, Sequence[str]],
 ) -> TollwayError:
-    """The error for a call that nobody may serve; `verdicts` are all refusals, of all the `candidates` of the models
-    that the call names. `without` names, by what a caller would change, those that only that stands against.
+    """The error for a call that nobody may serve; `verdicts` are all refusals, `candidates` whoever of the models that
+    the call names is in service. `without` names, by what a caller would change, those that only that stands against.
 
     UnpricedFeature when the caller's preferences left somebody, NoProviderAvailable when they left nobody."""
     details: dict[str, object] = {
         "candidates": [_told(verdict) for verdict in verdicts[:CANDIDATES_SHOWN_MAX]],
         "would_fit": {
             "without": {name: list(keys[:CANDIDATES_SHOWN_MAX]) for name, keys in without.items()},
-            "lowest_price": _cheapest(candidates),
-            "largest_context_length": max(candidate.context_length for candidate in candidates),
+            "lowest_price": _cheapest(candidates) if candidates else None,
+            "largest_context_length": max((candidate.context_length for candidate in candidates), default=None),
         },
     }
     asked = shown(call.model) + (" or its fallbacks" if call.fallbacks else "")
@@ -69,11 +70,12 @@ def no_candidate(
             details=details,
         )
     cures = " or ".join(f"`{name}`" for name in without) or "`provider` or the pin"
+    cure = f"Change {cures}, or choose another model." if candidates else "Choose another model."
     told = [explain(verdict) for verdict in verdicts[:CANDIDATES_TOLD_MAX]]
     if len(verdicts) > CANDIDATES_TOLD_MAX:
         told.append(f"So were {len(verdicts) - CANDIDATES_TOLD_MAX} more.")
     return NoProviderAvailable(
-        f"No provider may serve {asked}. {' '.join(told)} Change {cures}, or choose another model.",
+        f"No provider may serve {asked}. {' '.join(told)} {cure}",
         details=details,
     )
 

@@ -29,10 +29,20 @@ from tollway.routing.route import Route
 # Each candidate may cost the caller a timeout's wait, and is one more bound of the hold.
 MAX_CANDIDATES = 16
 
+DISABLED = "disabled"  # the verdict on a provider out of service
 
-def plan(call: Call, catalog: Catalog, standings: Standings, *, seed: int, measured: Measured = unmeasured) -> Plan:
+
+def plan(
+    call: Call,
+    catalog: Catalog,
+    standings: Standings,
+    *,
+    seed: int,
+    measured: Measured = unmeasured,
+    disabled: Collection[str] = (),
+) -> Plan:
     """Who may serve `call`, in the order to try: `model` first, then each of `fallbacks`; a candidate named twice keeps
-    its first place.
+    its first place. `disabled` are the providers that the operator took out of service.
 
     Raises ModelNotFound, ProviderNotFound; NoProviderAvailable, or UnpricedFeature when the caller's preferences left
     some candidate but no rate for what the call asks."""
@@ -47,11 +57,12 @@ def plan(call: Call, catalog: Catalog, standings: Standings, *, seed: int, measu
             if route.key in seen:
                 continue
             seen.add(route.key)
-            row = refusal(call, filters, route) if filters else None
-            if row is None:
-                kept.append(route)
-            else:
+            if route.provider in disabled:
+                refused[route.key] = Verdict(candidate=route.key, kept=False, reason=DISABLED)
+            elif filters and (row := refusal(call, filters, route)) is not None:
                 refused[route.key] = _refused(call, route, row)
+            else:
+                kept.append(route)
         if kept:
             sort = resolution.sort or call.preferences.sort
             groups.append(ordered(kept, Wishes(call, sort, standings, measured, seed)))
@@ -62,7 +73,7 @@ def plan(call: Call, catalog: Catalog, standings: Standings, *, seed: int, measu
                     seen.add(route.key)
                     refused[route.key] = Verdict(candidate=route.key, kept=False, reason="not_pinned")
     if not groups:
-        raise _nobody(call, named, tuple(refused.values()))
+        raise _nobody(call, named, tuple(refused.values()), disabled)
     return _plan(*_bounded(groups, call.preferences.allow_fallbacks), refused, seed)
 
 
@@ -97,18 +108,22 @@ def _refused(call: Call, route: Route, row: Filter) -> Verdict:
     return Verdict(candidate=route.key, kept=False, reason=row.reason, note=row.note(call, route))
 
 
-def _nobody(call: Call, named: Sequence[Resolution], refused: Sequence[Verdict]) -> TollwayError:
-    """The error for a call that nobody may serve, with what would serve it: whom only one thing stands against."""
+def _nobody(
+    call: Call, named: Sequence[Resolution], refused: Sequence[Verdict], disabled: Collection[str]
+) -> TollwayError:
+    """The error for a call that nobody may serve, with what would serve it: whom only one thing stands against that is
+    the caller's to change."""
     every = {route.key: route for resolution in named for route in resolution.every}
     asked = {route.key for resolution in named for route in resolution.asked}
     without: dict[str, list[str]] = {}
-    for key, route in every.items():
+    in_service = {key: route for key, route in every.items() if route.provider not in disabled}
+    for key, route in in_service.items():
         against = [row.preference for row in FILTERS if row.applies(call) and row.refuses(call, route)]
         if key not in asked:
             against.append("pin")
         if len(against) == 1:
             without.setdefault(against[0], []).append(key)
-    return no_candidate(call, refused, [route.candidate for route in every.values()], without)
+    return no_candidate(call, refused, [route.candidate for route in in_service.values()], without)
 
 
 def _bounded(groups: Sequence[list[Drawn]], allow_fallbacks: bool) -> tuple[list[Drawn], list[Drawn], str]:

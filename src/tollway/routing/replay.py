@@ -10,7 +10,7 @@ import msgspec
 from tollway.domain.call import Call
 from tollway.domain.plan import Performance, Plan, Verdict
 from tollway.routing.catalog import Catalog
-from tollway.routing.plan import narrow, plan
+from tollway.routing.plan import DISABLED, narrow, plan
 from tollway.routing.policy import Standing
 
 
@@ -26,9 +26,15 @@ def replay(call: Call, catalog: Catalog, recorded: Sequence[Verdict], *, seed: i
     """The plan from what the verdicts say was known. What the money later left out is left out again. Raises as
     `plan` does."""
     standings = {v.candidate: cast(Standing, v.standing) for v in recorded if v.standing is not None}
+    disabled = {v.candidate.partition(":")[0] for v in recorded if v.reason == DISABLED}
     measured: Mapping[str, Performance | None] = {v.candidate: v.performance for v in recorded}
     made = plan(
-        call, catalog, standings, seed=seed, measured=lambda provider, model: measured.get(f"{provider}:{model}")
+        call,
+        catalog,
+        standings,
+        seed=seed,
+        measured=lambda provider, model: measured.get(f"{provider}:{model}"),
+        disabled=disabled,
     )
     for reason in ("beyond_max_cost", "beyond_the_hold"):
         made = narrow(made, [v.candidate for v in recorded if v.reason == reason], reason)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from helpers.ledgers import HandClock, credit, hold
-from tollway.domain.commands import Command, Credited, Refused, Result
+from tollway.domain.commands import Command, Credited, Disabled, ProviderSet, Refused, Result, SetProvider
 from tollway.domain.errors import LedgerLocked, LedgerOutcomeUnknown, LedgerUnavailable, LedgerUnusable
 from tollway.ledger import control as controls
 from tollway.ledger.control import LINE_BYTES_MAX, ControlServer, ControlUnreachable, control, socket_path
@@ -54,6 +54,14 @@ async def setting(tmp_path: Path) -> AsyncIterator[Setting]:
 async def test_a_command_sent_through_the_socket_is_booked(setting: Setting) -> None:
     assert await control(setting.database, credit(70, id="x")) == Credited(available=70)
     assert await control(setting.database, credit(71, id="x")) == Refused(reason="id_reused")
+
+
+async def test_a_provider_is_taken_out_of_service_through_the_socket(setting: Setting) -> None:
+    off = Disabled(since_ms=1, why="errors since noon")
+    assert await control(setting.database, SetProvider(provider="a", disabled=off)) == ProviderSet()
+    assert await setting.ledger.disabled() == {"a": off}
+    assert await control(setting.database, SetProvider(provider="a", disabled=None)) == ProviderSet()
+    assert await setting.ledger.disabled() == {}
 
 
 async def test_a_connection_carries_several_commands(setting: Setting) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from tollway.domain.commands import Disabled
 from tollway.domain.errors import LedgerUnusable
 from tollway.ledger.batch import read_transfer
 from tollway.ledger.sqlite.queries import QUERIES, migrations
@@ -46,6 +47,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     accounts: tuple[Account, ...]  # those of the pending holds, and the router's own
     nonces: tuple[tuple[str, str, int], ...]
     revocations: dict[str, int]
+    disabled: dict[str, Disabled]
     secrets: dict[str, bytes]
 
 
@@ -137,8 +139,14 @@ def read_snapshot(connection: sqlite3.Connection) -> Snapshot:
         accounts=tuple(read_account(connection, account) for account in wanted),
         nonces=tuple(connection.execute(QUERIES["nonces"], (state.forgotten_ms,)).fetchall()),
         revocations=dict(connection.execute(QUERIES["revocations"]).fetchall()),
+        disabled=read_disabled(connection),
         secrets=dict(connection.execute(QUERIES["secrets"]).fetchall()),
     )
+
+
+def read_disabled(connection: sqlite3.Connection) -> dict[str, Disabled]:
+    rows = connection.execute(QUERIES["disabled"]).fetchall()
+    return {provider: Disabled(since_ms=since_ms, why=why) for provider, since_ms, why in rows}
 
 
 def check_sums(connection: sqlite3.Connection) -> None:

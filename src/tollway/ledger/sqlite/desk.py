@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tollway.domain.clock import SystemClock
-from tollway.domain.commands import Balance, Result, Statement
+from tollway.domain.commands import Balance, Disabled, Result, Statement
 from tollway.domain.errors import LedgerLocked, LedgerUnusable
 from tollway.domain.observer import NullObserver
 from tollway.ledger.audit import AuditReport
 from tollway.ledger.control import ControlCommand, ControlUnreachable, control
 from tollway.ledger.sqlite import audit as audits
-from tollway.ledger.sqlite.database import check_schema, connect_read_only, read_account
+from tollway.ledger.sqlite.database import check_schema, connect_read_only, read_account, read_disabled
 from tollway.ledger.sqlite.reader import read_statement
 from tollway.ledger.sqlite.store import SqliteLedger
 
@@ -58,6 +58,12 @@ class SqliteDesk:
     def statement(self, account: str, limit: int, cursor: str | None) -> Statement:
         with _Reading(self._path) as connection:
             return read_statement(connection, account, limit, cursor)
+
+    def disabled(self) -> dict[str, Disabled]:
+        if not self._path.exists():
+            return {}
+        with _Reading(self._path) as connection:
+            return read_disabled(connection)
 
     def audit(self) -> AuditReport:
         return audits.audit(self._path)

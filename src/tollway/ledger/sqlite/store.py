@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import os
 import sqlite3
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -24,6 +24,7 @@ from tollway.domain.clock import Clock
 from tollway.domain.commands import (
     Balance,
     Command,
+    Disabled,
     Hold,
     NoteDelivery,
     Result,
@@ -40,6 +41,7 @@ from tollway.ledger.decision import Expire
 from tollway.ledger.sqlite.database import Connect, Snapshot, connect, true_path
 from tollway.ledger.sqlite.lock import FileLock, lock_path
 from tollway.ledger.sqlite.reader import Reader
+from tollway.ledger.sqlite.rebuilt import rebuilt
 from tollway.ledger.sqlite.writer import Writer, Written
 from tollway.wire import json
 
@@ -156,6 +158,9 @@ class SqliteLedger:
 
     async def revoked(self, message_hash: str) -> bool:
         return message_hash in self._books.revocations
+
+    async def disabled(self) -> Mapping[str, Disabled]:
+        return self._books.disabled
 
     async def secret(self, name: str) -> bytes:
         if name in self._secrets:
@@ -359,21 +364,10 @@ class SqliteLedger:
         self._observer.alarm("ledger_recovered", "a probe was committed; holds are granted again")
 
     def _rebuild(self, snapshot: Snapshot) -> None:
-        """Memory from disk. Ids seen so far count as old: what they came to is read."""
-        state = snapshot.state
-        newest_ms = max(self._books.newest_ms, state.newest_ms)
-        books = Books(complete=False, watermark_ms=newest_ms, forgotten_ms=state.forgotten_ms)
-        books.next_seq = state.next_seq
-        books.next_account_no = state.next_account_no
-        books.accounts = {account.id: account for account in snapshot.accounts}
-        for hold in snapshot.pending:
-            books.remember(hold.id, (hold,))
-        for account, nonce, expires_ms in snapshot.nonces:
-            books.burn(account, nonce, expires_ms)
-        books.revocations = snapshot.revocations
-        self._books = books
+        """Memory from disk."""
+        self._books = rebuilt(snapshot, self._books.newest_ms)
         self._epoch = snapshot.epoch
-        self._batch_number = state.batch
+        self._batch_number = snapshot.state.batch
         self._secrets = snapshot.secrets
         self._new_secrets = {}
 

@@ -11,7 +11,7 @@ import pytest
 
 from helpers.faulty_disk import Fault, FaultyDisk
 from helpers.ledgers import START_MS, WALLET, HandClock, WatchingObserver, burn, credit, fresh_id, hold, post, void
-from tollway.domain.commands import Burned, Credited, Held, Posted, Refused, Revoke, Voided
+from tollway.domain.commands import Burned, Credited, Disabled, Held, Posted, Refused, Revoke, SetProvider, Voided
 from tollway.domain.errors import LedgerOutcomeUnknown, LedgerUnavailable, LedgerUnusable
 from tollway.ledger.sqlite.audit import audit
 from tollway.ledger.sqlite.store import SqliteLedger
@@ -131,7 +131,8 @@ async def test_an_unknown_outcome_is_told_truthfully_when_asked_again(
     call = fresh_id()
     await setting.ledger.apply([hold(100, id=call), burn("settles")])
     setting.disk.fault, setting.disk.stuck = fault, True
-    commands = [post(call, 50), burn("n"), Revoke(account=WALLET, message_hash="h", expires_ms=START_MS)]
+    revoke, off = Revoke(account=WALLET, message_hash="h", expires_ms=START_MS), Disabled(since_ms=START_MS)
+    commands = [post(call, 50), burn("n"), revoke, SetProvider(provider="p", disabled=off)]
     with pytest.raises(LedgerOutcomeUnknown):
         await setting.ledger.apply(commands)
     for command in commands:
@@ -142,6 +143,7 @@ async def test_an_unknown_outcome_is_told_truthfully_when_asked_again(
     await setting.mend()
     assert await setting.available() == (950 if booked else 900)
     assert await setting.ledger.revoked("h") is booked
+    assert await setting.ledger.disabled() == ({"p": off} if booked else {})
     posted, burned = await setting.ledger.apply([post(call, 50), burn("n")])
     assert posted == Posted(charged=50, loss=0, available=950)
     assert burned == (Refused(reason="nonce_used") if booked else Burned())

@@ -92,6 +92,13 @@ CREATE TABLE revocations (
     expires_ms INTEGER NOT NULL
 ) WITHOUT ROWID;
 
+-- What an operator last said of a provider: out of service since then, or not (NULL).
+CREATE TABLE providers (
+    id TEXT PRIMARY KEY,
+    disabled_ms INTEGER,
+    why TEXT
+) WITHOUT ROWID;
+
 CREATE TABLE secrets (
     name TEXT PRIMARY KEY,
     value BLOB NOT NULL

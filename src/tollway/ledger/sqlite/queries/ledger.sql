@@ -124,6 +124,10 @@ ON CONFLICT (account, nonce) DO UPDATE SET expires_ms = max(expires_ms, excluded
 INSERT INTO revocations (message_hash, account, expires_ms) VALUES (?, ?, ?)
 ON CONFLICT (message_hash) DO UPDATE SET expires_ms = max(expires_ms, excluded.expires_ms)
 
+-- name: insert_provider
+INSERT INTO providers (id, disabled_ms, why) VALUES (?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET disabled_ms = excluded.disabled_ms, why = excluded.why
+
 -- name: insert_secret
 INSERT INTO secrets (name, value) VALUES (?, ?)
 
@@ -140,6 +144,9 @@ SELECT account, nonce, expires_ms FROM nonces WHERE expires_ms > ? ORDER BY expi
 
 -- name: revocations
 SELECT message_hash, expires_ms FROM revocations
+
+-- name: disabled
+SELECT id, disabled_ms, why FROM providers WHERE disabled_ms IS NOT NULL
 
 -- name: secrets
 SELECT name, value FROM secrets
