@@ -12,14 +12,17 @@ from tollway.domain.commands import (
     Burned,
     Command,
     Credited,
+    Disabled,
     Held,
     Insufficient,
     Noted,
     NoteDelivery,
     Posted,
+    ProviderSet,
     Refused,
     Revoke,
     Revoked,
+    SetProvider,
     Voided,
 )
 from tollway.domain.money import AMOUNT_NANO_MAX
@@ -282,6 +285,15 @@ def test_revocations_are_forgotten_a_day_after_their_message_expired() -> None:
     assert ledger.books.revocations
     ledger.books.forget(START_MS + 86_400_000)
     assert not ledger.books.revocations
+
+
+def test_the_last_word_on_a_provider_holds_and_who_asked_before_keeps_what_was_so() -> None:
+    ledger, off = Ledger(), Disabled(since_ms=START_MS, why="errors")
+    assert ledger.tell(SetProvider(provider="a", disabled=off)) == ProviderSet()
+    before = ledger.books.disabled
+    assert ledger.tell(SetProvider(provider="b", disabled=off)) == ProviderSet()
+    assert ledger.tell(SetProvider(provider="a", disabled=None)) == ProviderSet()
+    assert (before, ledger.books.disabled) == ({"a": off}, {"b": off})
 
 
 @pytest.mark.parametrize("state", TABLE)
