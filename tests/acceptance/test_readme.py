@@ -10,7 +10,8 @@ import pytest
 
 from helpers.commands import ENVIRONMENT, TIMEOUT_S
 from helpers.console import Console, Ran, blocks, commands
-from helpers.require import require_curl
+from helpers.node import FOLDER, install
+from helpers.require import require_curl, require_node
 
 pytestmark = pytest.mark.acceptance
 
@@ -78,6 +79,35 @@ def test_the_readmes_lines_of_python_run_with_the_sign_in_it_shows(played):
     text, _, cost = ran.stdout.strip().rpartition(" ")
     assert text
     assert float(cost) > 0
+
+
+CLIENTS = ROOT / "docs" / "clients.md"
+
+
+@pytest.mark.parametrize("index", range(len(blocks(CLIENTS, "python"))))
+def test_each_block_of_python_for_clients_runs_with_the_sign_in_of_the_readme(played, index):
+    console, _ = played
+    code = console.here(blocks(CLIENTS, "python")[index])
+    printed = run_block([sys.executable, "-c", code], console)
+    assert printed.strip()
+
+
+@pytest.mark.node
+@pytest.mark.parametrize("index", range(len(blocks(CLIENTS, "js"))))
+def test_each_block_of_javascript_for_clients_runs_with_the_sign_in_of_the_readme(played, index):
+    install()
+    console, _ = played
+    code = console.here(blocks(CLIENTS, "js")[index])
+    printed = run_block([require_node(), "--input-type=module", "-e", code], console)
+    assert printed.strip()
+
+
+def run_block(command: list[str], console: Console) -> str:
+    """What code that has its sign-in from the environment prints; packages of Node.js are those of the tests."""
+    environment = {**ENVIRONMENT, "SIGN_IN": console.variables["SIGN_IN"]}
+    ran = subprocess.run(command, cwd=FOLDER, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
 
 
 def test_the_books_of_the_readme_balance(played):

@@ -1,7 +1,7 @@
 // Vercel's AI SDK over its OpenAI provider's chat models, as lines.mjs says.
 
 import { createOpenAI } from "@ai-sdk/openai";
-import { generateObject, generateText, Output, stepCountIs, streamObject, streamText, tool } from "ai";
+import { generateObject, generateText, jsonSchema, Output, stepCountIs, streamObject, streamText, tool } from "ai";
 import { z } from "zod";
 
 import { counted, options, say, serve } from "./lines.mjs";
@@ -73,8 +73,9 @@ const actions = {
     return { seen, usage: await result.totalUsage };
   },
 
-  async object(body) {
-    const { object, usage } = await generateObject({ ...given(body), schema: Person });
+  async object({ schema, ...body }) {
+    const asked = schema ? jsonSchema(schema) : Person;
+    const { object, usage } = await generateObject({ ...given(body), schema: asked });
     return { object, usage };
   },
 
