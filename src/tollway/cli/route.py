@@ -2,6 +2,7 @@
 
 import random
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,11 +21,13 @@ from tollway.cli.common import (
     print_json,
     print_table,
 )
+from tollway.config.schema import Config
 from tollway.domain.asked import Asked
 from tollway.domain.errors import TollwayError
 from tollway.domain.plan import Plan, Verdict
 from tollway.intake.limits import Limits
 from tollway.intake.parse import parse
+from tollway.ledger import operator
 from tollway.metering.price_list import price_list
 from tollway.routing.catalog import Catalog
 from tollway.routing.plan import plan
@@ -60,7 +63,8 @@ def route(
     config: ConfigOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Show who would serve a request, and why. Everybody is taken to be well, and nobody measured.
+    """Show who would serve a request, and why. Everybody in service is taken to be well, and
+    nobody measured.
 
     With --replay, make a recorded decision again from its seed and what was known then; exit 1 when it differs.
 
@@ -79,13 +83,13 @@ def route(
         _replay(_read(recorded), served, as_json)
     elif request is not None:
         drawn = random.SystemRandom().getrandbits(SEED_BITS) if seed is None else seed
-        _explain(_read(request), served, drawn, as_json)
+        _explain(_read(request), served, drawn, _disabled(loaded), as_json)
 
 
-def _explain(body: bytes, served: Catalog, seed: int, as_json: bool) -> None:
+def _explain(body: bytes, served: Catalog, seed: int, disabled: Collection[str], as_json: bool) -> None:
     call = parse(body, id="", limits=Limits())
     try:
-        made = plan(call, served, {}, seed=seed, measured=unmeasured)
+        made = plan(call, served, {}, seed=seed, measured=unmeasured, disabled=disabled)
     except TollwayError as refused:
         if as_json:
             print_json({"error": {"code": refused.code, "message": refused.message, **refused.details}})
@@ -97,6 +101,12 @@ def _explain(body: bytes, served: Catalog, seed: int, as_json: bool) -> None:
     else:
         _print(made.verdicts, served)
         out.print(f"seed {seed}")
+
+
+def _disabled(config: Config) -> Collection[str]:
+    """As the books say. Those in memory are out of reach, and a fresh router has nobody in them."""
+    url = config.ledger.url
+    return () if url.store == "memory" else operator.disabled_providers(url)
 
 
 def _replay(record: bytes, served: Catalog, as_json: bool) -> None:

@@ -42,6 +42,14 @@ def load_ledger(path: Path | None, environ: Mapping[str, str]) -> LedgerUrl:
     return _resolved(config.ledger.url, base_dir)
 
 
+def load_providers(path: Path | None, environ: Mapping[str, str]) -> tuple[LedgerUrl, tuple[Provider, ...]]:
+    """Where the books are, and the providers as they are written: no key is looked for. Only mistakes about these two
+    count. Raises ConfigError."""
+    keys = ("ledger", "TOLLWAY_LEDGER", "providers", "TOLLWAY_PROVIDERS")
+    config, base_dir = _about(keys, path, environ)
+    return _resolved(config.ledger.url, base_dir), config.providers
+
+
 def load_price_book(path: Path | None, environ: Mapping[str, str]) -> tuple[Path | None, Path]:
     """The operator's price book, where the configuration names one, and the configuration's folder: the current one
     where there is no configuration at all. Only mistakes about billing count. Raises ConfigError."""
