@@ -96,9 +96,9 @@ def catalog(config: Config, prices: PriceList) -> Catalog:
             provider=provider.id,
             model=model.id,
             upstream=model.upstream,
-            tariff=Tariff(buy=prices[provider.id, model.id].price, sell=model.sell, markup_bps=config.billing.markup),
-            context_length=model.context_length,
-            max_output_tokens=model.max_output_tokens,
+            tariff=Tariff(buy=listed.price, sell=model.sell, markup_bps=config.billing.markup),
+            context_length=listed.context_length,
+            max_output_tokens=listed.max_output_tokens,
             reasoning=model.reasoning,
             template_tokens=model.template_tokens,
             message_tokens=model.message_tokens,
@@ -111,6 +111,7 @@ def catalog(config: Config, prices: PriceList) -> Catalog:
         )
         for provider in config.providers
         for model in provider.models
+        for listed in [prices[provider.id, model.id]]
     ]
     aliases = {alias: model.id for provider in config.providers for model in provider.models for alias in model.aliases}
     return Catalog(candidates, aliases, [ProviderInfo(provider.id, provider.id) for provider in config.providers])

@@ -36,9 +36,9 @@ def when(prices: Any, **constraint: Any) -> Any:
     return SimpleNamespace(prices=prices, constraint=SimpleNamespace(**constraint) if constraint else None)
 
 
-def model(id: str, prices: Any, match: Any = None) -> Any:
+def model(id: str, prices: Any, match: Any = None, *, context_window: int | None = None) -> Any:
     match = match or equals(id)
-    return SimpleNamespace(id=id, match=match, prices=prices, is_match=match.is_match)
+    return SimpleNamespace(id=id, match=match, prices=prices, is_match=match.is_match, context_window=context_window)
 
 
 def provider(id: str, *models: Any) -> Any:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tollway.domain.price import Rates, Tier
-from tollway.metering.price_book import PriceBook, PriceRow
+from tollway.metering.price_book import ModelSize, PriceBook, PriceRow
 
 
 def row(
@@ -17,6 +17,11 @@ def row(
 
 def tier(above: int, input: int, output: int, **more: int) -> Tier:
     return Tier(above=above, rates=Rates(input=input, output=output, **more))
+
+
+def size(model: str, context: int, output: int | None = None, *, provider: str = "openai", **more: Any) -> ModelSize:
+    given = {"source": "genai-prices", "date": "2026-11-01", **more}
+    return ModelSize(provider=provider, model=model, context_length=context, max_output_tokens=output, **given)
 
 
 def book(*rows: PriceRow, hosts: dict[str, str] | None = None) -> PriceBook:

@@ -72,6 +72,22 @@ def genai_matches(
     return found
 
 
+def genai_contexts(provides: Mapping[str, str]) -> dict[tuple[str, str], int]:
+    """The context lengths that it gives for names that it spells out, by PriceRow.key. Raises ImportError when it
+    isn't installed."""
+    from genai_prices.data import providers
+
+    ours = {theirs: ours for ours, theirs in provides.items()}
+    return {
+        (ours[provider.id], name.lower()): int(context)
+        for provider in providers
+        if provider.id in ours
+        for model in provider.models
+        if (context := model.context_window)
+        for name in (model.id, *_spelled(model.match))
+    }
+
+
 def pico(usd: Decimal, tokens: int) -> int:
     """USD for so many tokens as pico-USD per token, rounded up; what a binary fraction left behind is dropped first."""
     exact = usd * 10**12 / tokens

@@ -125,7 +125,7 @@ def update(to: TargetOption = None, config: ConfigOption = None, as_json: JsonFl
     taken = {change.after.key: change.after for change in found if change.after is not None}
     if taken:
         reading = Source(version=version, date=_today().isoformat())
-        sources = PriceBook(sources={GENAI: reading}, hosts=own.hosts)
+        sources = PriceBook(sources={GENAI: reading}, hosts=own.hosts, sizes=own.sizes)
         write_book(target, PriceBook.of({**own.index(), **taken}.values(), sources))
     if as_json:
         data = [_view(row) for row in taken.values()]

@@ -96,7 +96,7 @@ def _check_provider(provider: Provider, at: Spot, names: _Names) -> None:
         spot = at / "models" / index
         if model.id in own:
             (spot / "id").wrong(model.id, "is served twice by this provider: keep one")
-        if model.max_output_tokens > model.context_length:
+        if 0 < model.context_length < model.max_output_tokens:
             (spot / "max_output_tokens").wrong(model.max_output_tokens, "is over context_length, which includes it")
         for place, word in valid(model.unsupported):
             if word in model.supports:

@@ -132,15 +132,15 @@ TIMEOUTS = Made(Table(TimeoutsTable), _timeouts)
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
-    """One model at one provider. Once loaded, `upstream` and `max_output_tokens` are filled in and `timeouts` are
-    complete: its own over its provider's."""
+    """One model at one provider. Once loaded, `upstream` is filled in, `max_output_tokens` where `context_length` is
+    written, and `timeouts` are complete: its own over its provider's."""
 
     id: Annotated[str, _MODEL_NAME]
     upstream: Annotated[str, _MODEL_NAME] = ""
     aliases: Annotated[tuple[str, ...], Items(_MODEL_NAME)] = ()
     price: Annotated[Price | PartialPrice | None, BUY] = None  # what isn't written is the price book's
     sell: Annotated[Price | None, SELL] = None
-    context_length: Annotated[int, _TOKENS]
+    context_length: Annotated[int, _TOKENS] = 0  # 0, here and below: the price book's
     max_output_tokens: Annotated[int, _TOKENS] = 0
     reasoning: Annotated[bool, Switch()] = False
     template_tokens: Annotated[int, _ALLOWANCE] = 256

@@ -1,4 +1,5 @@
-"""What providers are known to charge: one row a model and provider, each with its source and date. Data and lookups.
+"""What providers are known to charge, and how much their models take: one row a model and provider, each with its
+source and date. Data and lookups.
 
 Nothing here guesses: a model that has no row, or a rate that a row lacks, is unknown. Must not know models as
 the configuration has them, and is asked only when a router is built, never for a call.
@@ -9,6 +10,7 @@ from typing import Self
 
 import msgspec
 
+from tollway.config.schema import TOKENS_MAX
 from tollway.config.units import RATE_MAX
 from tollway.domain.price import PartialPrice, Price, Rates, Tier
 from tollway.wire import json
@@ -57,6 +59,23 @@ class PriceRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, fo
         return f"{self.source}, {self.date}"
 
 
+class ModelSize(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
+    """Tokens. `context_length` is the largest that any source gives, since a hold has to cover it; `others` are the
+    sources that give another. Without `max_output_tokens` an answer may fill the context, as far as is known."""
+
+    provider: str
+    model: str
+    context_length: int
+    max_output_tokens: int | None = None
+    source: str
+    date: str
+    others: dict[str, int] = {}
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.provider, self.model.lower()
+
+
 class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A package that prices were read from. `provides` maps the book's provider ids to its own; `left_out` are models
     (`provider/model`) that it prices and that another source knows for no chat models."""
@@ -74,15 +93,21 @@ class PriceBook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     sources: dict[str, Source] = {}
     hosts: dict[str, str] = {}
     rows: tuple[PriceRow, ...] = ()
+    sizes: tuple[ModelSize, ...] = ()
 
     @classmethod
     def of(cls, rows: Iterable[PriceRow], like: "PriceBook") -> Self:
-        """A book of `rows`, in a stable order, with the sources and hosts of another."""
-        return cls(sources=like.sources, hosts=like.hosts, rows=tuple(sorted(rows, key=lambda row: row.key)))
+        """A book of `rows`, in a stable order, with the sources, hosts and sizes of another."""
+        ordered = tuple(sorted(rows, key=lambda row: row.key))
+        return cls(sources=like.sources, hosts=like.hosts, rows=ordered, sizes=like.sizes)
 
     def index(self) -> Mapping[tuple[str, str], PriceRow]:
         """The rows by PriceRow.key: models are found whatever the case of their letters."""
         return {row.key: row for row in self.rows}
+
+    def size_index(self) -> Mapping[tuple[str, str], ModelSize]:
+        """The sizes by ModelSize.key."""
+        return {size.key: size for size in self.sizes}
 
     def providers(self) -> tuple[str, ...]:
         return tuple(sorted({row.provider for row in self.rows}))
@@ -103,27 +128,37 @@ def checked(book: PriceBook) -> PriceBook:
         seen.add(row.key)
         for rates in (row.rates, *(tier.rates for tier in row.tiers)):
             _check(row, rates)
+    if len(book.size_index()) < len(book.sizes):
+        raise ValueError("a model has two sizes")
+    for size in book.sizes:
+        if not 0 < (size.max_output_tokens or 1) <= size.context_length <= TOKENS_MAX:
+            raise ValueError(
+                f"{size.model} of {size.provider} takes {size.context_length} tokens, {size.max_output_tokens} of them "
+                f"in an answer: write whole numbers over 0, an answer within its context, at most {TOKENS_MAX}"
+            )
     return book
 
 
 def dump(book: PriceBook) -> bytes:
     """The book as JSON, a row a line, in a stable order: two versions compare line by line."""
     head = json.encode({"sources": book.sources, "hosts": dict(sorted(book.hosts.items()))})
-    rows = b",\n".join(
-        json.encode(_bare(msgspec.to_builtins(row))) for row in sorted(book.rows, key=lambda row: row.key)
-    )
-    return head[:-1] + b',\n"rows":[\n' + rows + b"\n]}\n"
+    return head[:-1] + b',\n"rows":[\n' + _lines(book.rows) + b'\n],\n"sizes":[\n' + _lines(book.sizes) + b"\n]}\n"
 
 
 def over(upper: PriceBook, lower: PriceBook) -> PriceBook:
     """Two books as one. For a model in both, an operator's row counts; else the one that was read later, `upper`'s when
-    they are of one day."""
+    they are of one day. A size is always `upper`'s."""
     rows = dict(lower.index())
     for row in upper.rows:
         below = rows.get(row.key)
         if below is None or row.source == OPERATOR or row.date >= below.date:
             rows[row.key] = row
-    merged = PriceBook(sources={**lower.sources, **upper.sources}, hosts={**lower.hosts, **upper.hosts})
+    sizes = {**lower.size_index(), **upper.size_index()}
+    merged = PriceBook(
+        sources={**lower.sources, **upper.sources},
+        hosts={**lower.hosts, **upper.hosts},
+        sizes=tuple(sizes[key] for key in sorted(sizes)),
+    )
     return PriceBook.of(rows.values(), merged)
 
 
@@ -158,6 +193,11 @@ def _check(row: PriceRow, rates: Rates) -> None:
                 f"{row.model} of {row.provider} has {name} {rate}: write pico-USD per token, over 0 unless the row is "
                 f"marked free, at most {RATE_MAX}"
             )
+
+
+def _lines(rows: Iterable[PriceRow] | Iterable[ModelSize]) -> bytes:
+    ordered = sorted(rows, key=lambda row: row.key)
+    return b",\n".join(json.encode(_bare(msgspec.to_builtins(row))) for row in ordered)
 
 
 def _bare(value: object) -> object:

@@ -1,5 +1,5 @@
-"""What each configured model costs at its provider: as the configuration says, else as the price book knows, with where
-each price came from. Once, when a router is built.
+"""What each configured model costs at its provider and how much it takes: as the configuration says, else as the price
+book knows, with where each price came from. Once, when a router is built.
 """
 
 from pathlib import Path
@@ -17,20 +17,23 @@ from tollway.metering.price_files import known
 WRITE = 'write price = { input = "2.50", output = "10.00" } in USD per million tokens; what is free is written as "0"'
 
 
-class ListedPrice(msgspec.Struct, frozen=True, kw_only=True):
-    """`row` is the book's; None for a price that the configuration says whole."""
+class ListedModel(msgspec.Struct, frozen=True, kw_only=True):
+    """`row` is the book's; None for a price that the configuration says whole. Sizes in tokens."""
 
     price: Price
     row: PriceRow | None = None
+    context_length: int
+    max_output_tokens: int
 
 
-PriceList = dict[tuple[str, str], ListedPrice]  # by the ids of provider and model
+PriceList = dict[tuple[str, str], ListedModel]  # by the ids of provider and model
 
 
 def price_list(config: Config) -> PriceList:
-    """Raises ConfigError with every model that has no known price, or when the operator's book can't be read."""
+    """Raises ConfigError with every model that has no known price or size, or when the operator's book can't be
+    read."""
     every = [(provider, model) for provider in config.providers for model in provider.models]
-    if all(isinstance(model.price, Price) for _, model in every):
+    if all(isinstance(model.price, Price) and model.context_length for _, model in every):
         book = PriceBook()
     else:
         book = _book(config.billing.price_book)
@@ -39,7 +42,7 @@ def price_list(config: Config) -> PriceList:
         (provider.id, model.id): listed
         for place, provider in enumerate(config.providers)
         for spot, model in enumerate(provider.models)
-        if (listed := reader.read(provider, model, ("providers", place, "models", spot, "price")))
+        if (listed := reader.read(provider, model, ("providers", place, "models", spot)))
     }
     if reader.problems:
         raise ConfigError(tuple(reader.problems))
@@ -64,23 +67,34 @@ class _Reader:
     def __init__(self, book: PriceBook) -> None:
         self._book = book
         self._rows = book.index()
+        self._sizes = book.size_index()
         self._providers = frozenset(book.providers())
         self.problems: list[Problem] = []
 
-    def read(self, provider: Provider, model: Model, at: KeyPath) -> ListedPrice | None:
-        if isinstance(model.price, Price):
-            return ListedPrice(price=model.price)
-        if provider.price_book is not None and provider.price_book not in self._providers:
-            self._wrong(
-                (*at[:2], "price_book"), one_of(provider.price_book, self._providers), shown(provider.price_book)
-            )
+    def read(self, provider: Provider, model: Model, at: KeyPath) -> ListedModel | None:
+        name = ""
+        if model.context_length == 0 or not isinstance(model.price, Price):
+            if provider.price_book is not None and provider.price_book not in self._providers:
+                self._wrong(
+                    (*at[:2], "price_book"), one_of(provider.price_book, self._providers), shown(provider.price_book)
+                )
+                return None
+            name = provider.price_book or provider_of(self._book, provider.id, url(provider.base_url).host)
+        price = self._price(name, model, at)
+        size = self._size(name, model, at)
+        if price is None or size is None:
             return None
-        name = provider.price_book or provider_of(self._book, provider.id, url(provider.base_url).host)
+        return ListedModel(price=price[0], row=price[1], context_length=size[0], max_output_tokens=size[1])
+
+    def _price(self, name: str, model: Model, at: KeyPath) -> tuple[Price, PriceRow | None] | None:
+        if isinstance(model.price, Price):
+            return model.price, None
         row = self._rows.get((name, model.upstream.lower()))
         written = model.price or PartialPrice()
         try:
-            return ListedPrice(price=laid_over(written, None if row is None else row.price), row=row)
+            return laid_over(written, None if row is None else row.price), row
         except IncompletePrice as missing:
+            at = (*at, "price")
             if missing.above is not None:
                 self._wrong(
                     (*at, "tiers"),
@@ -90,6 +104,27 @@ class _Reader:
             else:
                 self._wrong(at if model.price is None else (*at, missing.rate), self._unknown(name, model))
             return None
+
+    def _size(self, name: str, model: Model, at: KeyPath) -> tuple[int, int] | None:
+        """Context and most of an answer; what is written counts, and both follow from a context that is."""
+        if model.context_length:
+            return model.context_length, model.max_output_tokens
+        known = self._sizes.get((name, model.upstream.lower()))
+        if known is None:
+            self._wrong(
+                (*at, "context_length"),
+                f"is missing, and the price book doesn't know how much {shown(model.upstream)} of {name} takes: write "
+                "context_length = 128000, and max_output_tokens, as its provider says",
+            )
+            return None
+        most = model.max_output_tokens or known.max_output_tokens or known.context_length
+        if most > known.context_length:
+            self._wrong(
+                (*at, "max_output_tokens"),
+                f"is over the context_length that the price book has, {known.context_length}, which includes it",
+                str(most),
+            )
+        return known.context_length, most
 
     def _unknown(self, name: str, model: Model) -> str:
         if name not in self._providers:

@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
-from helpers.price_books import book, row, tier
+from helpers.price_books import book, row, size, tier
 from tollway.domain.price import PartialPrice, Price, Rates
 from tollway.metering.price_book import (
     IncompletePrice,
+    ModelSize,
     PriceBook,
     Source,
     checked,
@@ -161,3 +162,32 @@ def test_a_rate_that_is_neither_written_nor_known_is_missing(written: dict[str, 
 def test_a_tier_must_not_lack_a_rate_of_the_price() -> None:
     with pytest.raises(IncompletePrice, match="reasoning above 1000 tokens"):
         laid_over(PartialPrice(reasoning=5), KNOWN)
+
+
+# --- sizes
+
+
+def test_sizes_are_read_as_they_were_written_a_line_each_in_a_stable_order() -> None:
+    sizes = (size("b", 2, others={"litellm": 1}), size("a", 3, 1))
+    text = dump(PriceBook(sizes=sizes))
+    assert parse(text).sizes == sizes[::-1]
+    assert [line[:32] for line in text.splitlines()[-3:-1]] == [
+        b'{"provider":"openai","model":"a"',
+        b'{"provider":"openai","model":"b"',
+    ]
+    assert checked(parse(text)).size_index()["openai", "a"] == sizes[1]
+
+
+def test_the_upper_books_size_counts_and_a_book_of_new_rows_keeps_its_sizes() -> None:
+    upper, lower = PriceBook(sizes=(size("a", 1),)), PriceBook(sizes=(size("a", 9), size("b", 2)))
+    assert over(upper, lower).sizes == (size("a", 1), size("b", 2))
+    assert PriceBook.of([row()], upper).sizes == upper.sizes
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [(size("a", 0),), (size("a", 10, 11),), (size("a", 10**10),), (size("a", -1),), (size("a", 1), size("A", 2))],
+)
+def test_a_size_is_a_number_of_tokens_and_stands_once(wrong: tuple[ModelSize, ...]) -> None:
+    with pytest.raises(ValueError, match=r"tokens|two sizes"):
+        checked(PriceBook(sizes=wrong))

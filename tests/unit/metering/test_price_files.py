@@ -12,7 +12,7 @@ from tollway.metering.price_files import known, read_book, shipped, write_book
 
 SHIPPED = shipped()
 DATA = Path(__file__).parents[3] / "src/tollway/metering/data/prices.json"
-BYTES_MAX = 600_000
+BYTES_MAX = 800_000
 
 
 def test_the_shipped_book_is_a_sound_one() -> None:
@@ -127,3 +127,12 @@ def test_a_file_that_is_no_price_book_is_refused_with_the_reason(
     with pytest.raises(ValueError, match=reason) as refused:
         read_book(path)
     assert "prices.json" in str(refused.value)
+
+
+def test_a_shipped_size_is_of_a_model_with_a_price_and_from_a_source_of_the_book() -> None:
+    rows = SHIPPED.index()
+    assert len(SHIPPED.sizes) > 1000
+    for listed in SHIPPED.sizes:
+        assert listed.key in rows
+        assert {listed.source, *listed.others} <= SHIPPED.sources.keys()
+        assert all(tokens < listed.context_length for tokens in listed.others.values())

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from helpers.configs import BASE, PROVIDER, read
-from helpers.price_books import book, row, tier
+from helpers.price_books import book, row, size, tier
 from tollway.config import ConfigError, Problem
 from tollway.domain.price import Price, Rates
+from tollway.metering.price_book import PriceBook
 from tollway.metering.price_files import shipped, write_book
-from tollway.metering.price_list import ListedPrice, price_list, remarks
+from tollway.metering.price_list import ListedModel, price_list, remarks
 
 WRITTEN = 'price = { input = "2.50", output = "10.00" }'
 GPT_4O = shipped().index()["openai", "gpt-4o"]
@@ -22,7 +23,7 @@ def with_price(text: str, *, id: str = "openai", host: str = "api.openai.com", m
     return changed.replace('id = "openai"', f'id = "{id}"')
 
 
-def listed(text: str, base: Path = BASE) -> ListedPrice:
+def listed(text: str, base: Path = BASE) -> ListedModel:
     (found,) = price_list(read(text, base=base)).values()
     return found
 
@@ -46,7 +47,8 @@ OWN = '[billing]\nprice_book = "prices.json"\n'
 
 
 def test_a_written_price_with_both_ways_is_the_whole_price() -> None:
-    assert listed(with_price(WRITTEN)) == ListedPrice(price=Price(rates=Rates(input=2_500_000, output=10_000_000)))
+    price = Price(rates=Rates(input=2_500_000, output=10_000_000))
+    assert listed(with_price(WRITTEN)) == ListedModel(price=price, context_length=128_000, max_output_tokens=128_000)
 
 
 def test_a_written_price_needs_no_book(tmp_path: Path) -> None:
@@ -54,7 +56,8 @@ def test_a_written_price_needs_no_book(tmp_path: Path) -> None:
 
 
 def test_a_model_without_a_price_has_the_books() -> None:
-    assert listed(with_price("")) == ListedPrice(price=GPT_4O.price, row=GPT_4O)
+    found = listed(with_price(""))
+    assert (found.price, found.row) == (GPT_4O.price, GPT_4O)
 
 
 def test_a_rate_that_is_written_is_laid_over_the_books() -> None:
@@ -159,3 +162,63 @@ def test_an_operator_is_told_what_the_book_priced_and_where_its_sources_disagree
         "the sources disagree about input)",
         "openai:openai/other is priced by the book (openai/other: genai-prices, 2026-11-01)",
     )
+
+
+# --- sizes
+
+
+def sized(text: str = "", *, price: str = WRITTEN, model: str = "openai/gpt-4o") -> str:
+    """A model that says `text` of its size."""
+    return with_price(price, model=model).replace("context_length = 128000", text)
+
+
+@pytest.mark.parametrize("price", [WRITTEN, ""])
+def test_a_model_that_says_no_size_has_the_books(price: str) -> None:
+    known = shipped().size_index()["openai", "gpt-4o"]
+    found = listed(sized(price=price))
+    assert (found.context_length, found.max_output_tokens) == (known.context_length, known.max_output_tokens)
+    assert found.max_output_tokens == 16_384
+
+
+def test_what_is_written_of_a_size_counts() -> None:
+    own = listed(sized("max_output_tokens = 1000"))
+    assert (own.context_length, own.max_output_tokens) == (128_000, 1_000)
+    own = listed(sized("context_length = 9000"))
+    assert (own.context_length, own.max_output_tokens) == (9_000, 9_000)
+
+
+def test_an_answer_of_unknown_length_may_fill_the_context() -> None:
+    (known, *_) = (size for size in shipped().sizes if size.max_output_tokens is None)
+    text = sized(model=f"x/{known.model}")
+    found = listed(text.replace("[[providers.models]]", f'price_book = "{known.provider}"\n[[providers.models]]'))
+    assert (found.context_length, found.max_output_tokens) == (known.context_length, known.context_length)
+
+
+def test_a_size_that_nobody_knows_stops_the_start() -> None:
+    found = problem(sized(model="openai/house"))
+    assert found.key == "providers[0].models[0].context_length"
+    assert "write context_length = 128000" in found.expected
+    assert "'house' of openai" in found.expected
+
+
+def test_an_unknown_price_and_an_unknown_size_are_both_told() -> None:
+    with pytest.raises(ConfigError) as refused:
+        price_list(read(sized(price="", model="openai/house")))
+    assert [found.key for found in refused.value.problems] == [
+        "providers[0].models[0].price",
+        "providers[0].models[0].context_length",
+    ]
+
+
+def test_an_answer_fits_the_context_that_the_book_has() -> None:
+    found = problem(sized("max_output_tokens = 128001"))
+    assert (found.key, found.value) == ("providers[0].models[0].max_output_tokens", "128001")
+    assert "128000" in found.expected
+
+
+def test_the_operators_book_says_sizes_too(tmp_path: Path) -> None:
+    mine = PriceBook(sizes=(size("gpt-4o", 5_000, 500), size("house", 6_000)))
+    write_book(tmp_path / "prices.json", mine)
+    found = listed(OWN + sized(), tmp_path)
+    assert (found.context_length, found.max_output_tokens) == (5_000, 500)
+    assert listed(OWN + sized(model="openai/house"), tmp_path).context_length == 6_000
