@@ -92,7 +92,11 @@ async def test_a_broken_configuration_changes_nothing_and_every_mistake_is_in_th
         wallet = await router.wallet("1000")
         before = router.router.services.snapshot
         with caplog.at_level(logging.INFO, "tollway"):
-            assert not await router.reload(("context_length = 100000", "context_lenght = 5"), (PRICE, 'input = "free"'))
+            assert not await router.reload(
+                ("context_length = 100000", "context_lenght = 5"),
+                ("max_output_tokens = 1000", "max_output_tokens = 0"),
+                (PRICE, 'input = "free"'),
+            )
         assert router.router.services.snapshot is before
         said = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
         assert len(said) == 3
