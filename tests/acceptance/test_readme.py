@@ -1,15 +1,15 @@
 """README.md and docs/ show what happens: each `tollway` and `curl` line in a console block is run as it stands."""
 
 import json
+import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from helpers.commands import ENVIRONMENT, TIMEOUT_S
-from helpers.console import Console, Ran, blocks, commands
+from helpers.console import BLOCK, PLACE, Console, Ran, alike, blocks, commands, shown
 from helpers.node import FOLDER, install
 from helpers.require import require_curl, require_node
 
@@ -38,13 +38,15 @@ def check(ran: Ran) -> None:
     assert ran.stdout.strip(), ran
     if "curl " not in ran.command or "/v1/" not in ran.command:
         return
-    if '"stream": true' in ran.command:
+    if "curl -i" in ran.command:
+        assert re.match(r"HTTP/1.1 20[04] ", ran.stdout), ran
+    elif '"stream": true' in ran.command:
         assert ran.stdout.endswith("data: [DONE]\n\n"), ran
         assert '"error"' not in ran.stdout, ran
     else:
         answer = json.loads(ran.stdout)
         assert "error" not in answer, ran
-        assert answer.get("choices") or answer.get("data"), ran
+        assert answer.get("choices") or answer.get("data") or "balance_usd" in answer or "nonce" in answer, ran
 
 
 def test_the_readme_shows_the_way_from_a_wallet_to_an_answer():
@@ -62,20 +64,24 @@ def test_each_command_of_the_readme_does_what_it_shows(played, index):
 
 
 @pytest.mark.parametrize("document", DOCS, ids=lambda document: document.name)
-def test_each_command_of_the_docs_does_what_it_shows_where_the_readme_has_been_followed(played, document):
+def test_what_a_page_shows_happens_where_the_readme_has_been_followed(played, document):
+    """Its commands, with what they print, and its scripts that call the router: in the order of the page."""
     console, _ = played
-    for command in commands(document):
-        check(console.run(command))
+    for block in BLOCK.finditer(document.read_text(encoding="utf-8")):
+        if block[1] == "python" and PLACE.search(block[2]):
+            ran = console.script(block[2])
+            assert (ran.code, bool(ran.stdout.strip())) == (0, True), ran
+        for one in shown(block[0]):
+            ran = console.run(one.command)
+            check(ran)
+            assert alike(one.printed, ran.stdout + ran.stderr) or not one.printed, ran
 
 
 def test_the_readmes_lines_of_python_run_with_the_sign_in_it_shows(played):
     console, _ = played
     (code,) = blocks(README, "python")
-    code = f"sign_in = {console.variables['SIGN_IN']!r}\n" + console.here(code)
-    ran = subprocess.run(
-        [sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, timeout=TIMEOUT_S
-    )
-    assert ran.returncode == 0, ran.stderr
+    ran = console.script(f"sign_in = {console.variables['SIGN_IN']!r}\n{code}")
+    assert ran.code == 0, ran
     text, _, cost = ran.stdout.strip().rpartition(" ")
     assert text
     assert float(cost) > 0
@@ -84,30 +90,17 @@ def test_the_readmes_lines_of_python_run_with_the_sign_in_it_shows(played):
 CLIENTS = ROOT / "docs" / "clients.md"
 
 
-@pytest.mark.parametrize("index", range(len(blocks(CLIENTS, "python"))))
-def test_each_block_of_python_for_clients_runs_with_the_sign_in_of_the_readme(played, index):
-    console, _ = played
-    code = console.here(blocks(CLIENTS, "python")[index])
-    printed = run_block([sys.executable, "-c", code], console)
-    assert printed.strip()
-
-
 @pytest.mark.node
 @pytest.mark.parametrize("index", range(len(blocks(CLIENTS, "js"))))
 def test_each_block_of_javascript_for_clients_runs_with_the_sign_in_of_the_readme(played, index):
     install()
     console, _ = played
     code = console.here(blocks(CLIENTS, "js")[index])
-    printed = run_block([require_node(), "--input-type=module", "-e", code], console)
-    assert printed.strip()
-
-
-def run_block(command: list[str], console: Console) -> str:
-    """What code that has its sign-in from the environment prints; packages of Node.js are those of the tests."""
     environment = {**ENVIRONMENT, "SIGN_IN": console.variables["SIGN_IN"]}
+    command = [require_node(), "--input-type=module", "-e", code]  # beside the packages of the tests
     ran = subprocess.run(command, cwd=FOLDER, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S)
     assert ran.returncode == 0, ran.stderr
-    return ran.stdout
+    assert ran.stdout.strip()
 
 
 def test_the_books_of_the_readme_balance(played):
@@ -124,4 +117,12 @@ def test_a_command_may_go_on_over_several_lines(tmp_path):
     document.write_text(
         "```console\n$ curl -d '{\n  }' x\nprinted\n$ ls\n$ tollway a \\\n  b\n```\n$ tollway outside\n"
     )
+    assert shown(document.read_text())[0].printed == "printed\n"
     assert commands(document) == ["curl -d '{\n  }' x", "tollway a \\\n  b"]
+
+
+def test_what_a_command_printed_may_differ_in_its_numbers_alone():
+    assert alike("listening at 127.0.0.1:80\n  2 calls\n", "listening at 127.0.0.1:8080\n10   calls\n")
+    assert alike("first\n...\nlast\n", "first\nsecond\nthird\nlast\n")
+    assert not alike("2 calls\n", "2 posts\n")
+    assert not alike("2 calls\n", "2 calls\nTraceback\n")

@@ -10,6 +10,7 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,24 +32,48 @@ def blocks(document: Path, language: str) -> list[str]:
     return [match[2] for match in found if match[1] == language]
 
 
+@dataclass
+class Shown:
+    command: str
+    printed: str = ""
+
+
 def commands(document: Path) -> list[str]:
     """Those that call tollway or curl; what calls make is run by other means."""
-    shown = [command for block in blocks(document, "console") for command in _commands(block)]
-    return [command for command in shown if re.search(r"\b(tollway|curl) ", command)]
+    return [one.command for one in shown(document.read_text(encoding="utf-8"))]
 
 
-def _commands(block: str) -> list[str]:
-    found: list[str] = []
+def shown(text: str) -> list[Shown]:
+    """The same of a text, each with what it is shown to print."""
+    found = [one for block in BLOCK.finditer(text) if block[1] == "console" for one in _commands(block[2])]
+    return [one for one in found if re.search(r"\b(tollway|curl) ", one.command)]
+
+
+def _commands(block: str) -> list[Shown]:
+    found: list[Shown] = []
     is_open = False
     for line in block.splitlines():
         if is_open:
-            found[-1] += "\n" + line
+            found[-1].command += "\n" + line
         elif line.startswith("$ "):
-            found.append(line.removeprefix("$ "))
-        else:
-            continue  # what a command printed
-        is_open = _unfinished(found[-1])
+            found.append(Shown(line.removeprefix("$ ")))
+        elif found:
+            found[-1].printed += line + "\n"
+            continue
+        is_open = bool(found) and _unfinished(found[-1].command)
     return found
+
+
+def alike(printed: str, ran: str) -> bool:
+    """Whether a command printed what it is shown to print, but for what differs from run to run: numbers, ids,
+    addresses and times, which all have a digit in them, and the width of columns. A line `...` stands for any lines."""
+    pattern = "".join(r"(?:.*\n)*" if line == "..." else re.escape(line) + r"\n" for line in _steady(printed))
+    return re.fullmatch(pattern, "".join(line + "\n" for line in _steady(ran))) is not None
+
+
+def _steady(text: str) -> list[str]:
+    lines = (re.sub(r"[\w.:/+-]*\d[\w.:/+-]*", "0", line) for line in text.splitlines())
+    return [" ".join(line.split()) for line in lines if line.strip()]
 
 
 def _unfinished(command: str) -> bool:
@@ -107,6 +132,19 @@ class Console(contextlib.ExitStack):
         if assigned is not None:
             self.variables[assigned[1]] = ran.stdout
         return Ran(shown, ran.returncode, ran.stdout, ran.stderr)
+
+    def script(self, text: str) -> Ran:
+        """Run a script of Python."""
+        ran = subprocess.run(
+            [sys.executable, "-c", self.here(text)],
+            cwd=self.folder,
+            env={**ENVIRONMENT, **self.variables},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+        )
+        return Ran(text, ran.returncode, ran.stdout, ran.stderr)
 
     def _start(self, shown: str, words: list[str]) -> Ran:
         if words[0] == "simulate" and "--listen" not in words:

@@ -16,13 +16,14 @@ ANSWER_S = 60
 LINE_BYTES_MAX = 1 << 22
 
 
-def install() -> None:
+def install(folder: Path = FOLDER) -> None:
     """`npm ci`, unless what is installed is what the lock file says. Without a registry the test is skipped."""
-    if _installed() == _locked():
+    require_node()
+    if _installed(folder) == _hashes(folder / "package-lock.json"):
         return
     ran = subprocess.run(
         ["npm", "ci", "--prefer-offline", "--no-progress"],
-        cwd=FOLDER,
+        cwd=folder,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -31,17 +32,13 @@ def install() -> None:
     if ran.returncode:
         said = [line for line in ran.stderr.splitlines() if line.startswith("npm error")]
         lacks(
-            "node", f"needs the packages of {FOLDER.name}/package-lock.json, and npm ci failed: {'; '.join(said[:2])}"
+            "node", f"needs the packages of {folder.name}/package-lock.json, and npm ci failed: {'; '.join(said[:2])}"
         )
 
 
-def _locked() -> dict[str, str]:
-    return _hashes(FOLDER / "package-lock.json")
-
-
-def _installed() -> dict[str, str] | None:
+def _installed(folder: Path) -> dict[str, str] | None:
     try:
-        return _hashes(FOLDER / "node_modules" / ".package-lock.json")
+        return _hashes(folder / "node_modules" / ".package-lock.json")
     except FileNotFoundError:
         return None
 

@@ -1,5 +1,5 @@
 """Tools that a test may need and a machine may lack: the test is skipped with the reason, or fails where the tool was
-promised. `TOLLWAY_REQUIRE=node,model,nginx,curl` promises them all; .ci/run sets it, so that nothing is skipped unseen.
+promised. `TOLLWAY_REQUIRE=node,model,nginx,curl` promises these; .ci/run sets it, so that nothing is skipped unseen.
 """
 
 import importlib.util
@@ -57,4 +57,18 @@ def require_curl() -> str:
     return str(curl)
 
 
-REQUIREMENTS = {"node": require_node, "model": require_model, "nginx": require_nginx, "curl": require_curl}
+def require_chromium() -> str:
+    """The path of Chromium."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        lacks("chromium", "needs Chromium: apt-get install chromium")
+    return str(chromium)
+
+
+REQUIREMENTS = {
+    "node": require_node,
+    "model": require_model,
+    "nginx": require_nginx,
+    "curl": require_curl,
+    "chromium": require_chromium,
+}

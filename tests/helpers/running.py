@@ -131,15 +131,16 @@ async def running(
     price: str | Mapping[str, str] = PRICE,
     provider_extra: str = "",
     model_extra: str = "",
+    listen: str = "",
 ) -> AsyncIterator[Running]:
     """One simulator a provider, each named in `scenarios` with how it behaves. `config` is further TOML ahead of the
-    providers; the ledger is in memory unless `ledger` names a file."""
+    providers; the ledger is in memory unless `ledger` names a file; it listens at `listen`, or at any free port."""
     scenarios = scenarios or {"sim": ""}
     async with contextlib.AsyncExitStack() as stack:
         simulators = {
             name: await stack.enter_async_context(await Simulator.start("127.0.0.1", 0)) for name in scenarios
         }
-        place = free_address("127.0.0.1:0")
+        place = listen or str(free_address("127.0.0.1:0"))
         text = f'[ledger]\nurl = "{"memory:" if ledger is None else f"sqlite:///{ledger}"}"\n{config}'
         for name, scenario in scenarios.items():
             text += PROVIDER.format(
@@ -153,7 +154,7 @@ async def running(
             )
 
         def read(text: str) -> Config:
-            return loads(text, {"TOLLWAY_SERVER__LISTEN": str(place)}, Path())
+            return loads(text, {"TOLLWAY_SERVER__LISTEN": place}, Path())
 
         router, url = await stack.enter_async_context(serving(read(text)))
         serving_router = Running(router, url, simulators, read, text)
