@@ -17,6 +17,7 @@ import pytest
 
 from helpers.command_tree import OPTION, groups, options, tree
 from helpers.commands import ENVIRONMENT, TIMEOUT_S, TOLLWAY, here, printed, router, simulator, tollway
+from helpers.terminal import Terminal
 
 pytestmark = pytest.mark.acceptance
 
@@ -254,3 +255,30 @@ def test_the_document_has_every_option_of_a_command_and_no_other(path: str) -> N
     named = {option for row in rows for option in OPTION.findall(row)}
     apart = named ^ options(TREE[path])
     assert not apart, f"docs/cli.md, `tollway {path}`: {sorted(apart)} of the table and of the command differ"
+
+
+def test_long_work_shows_a_sign_on_a_terminal_which_is_gone_at_the_end_and_nothing_elsewhere(place: Place) -> None:
+    with Terminal([TOLLWAY, "ledger", "audit"], cwd=place.folder) as screen:
+        screen.shows("recomputing every account")
+        screen.shows("the books balance")
+        assert screen.ended() == 0
+    assert "\x1b[2Kthe books balance" in screen.raw, "the sign is erased"
+    assert run(place, "ledger", "audit", stdout=subprocess.DEVNULL).stderr == ""
+
+
+def test_ctrl_c_ends_a_command_without_a_traceback(place: Place) -> None:
+    words = {"TOLLWAY_URL": place.words["url"], "TOLLWAY_WALLET": "wallet", "TOLLWAY_MODEL": "model"}
+    with Terminal([TOLLWAY, "chat", "simulate: tokens=500,gap=50ms"], cwd=place.folder, environment=words) as screen:
+        screen.shows(r"^\w+ \w+ ")
+        screen.types("\x03")
+        assert screen.ended() == 130
+    assert "Traceback" not in screen.text
+    assert "charged" in screen.text
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_a_table_on_a_terminal_keeps_to_its_width(place: Place, columns: int) -> None:
+    with Terminal([TOLLWAY, "prices", "show", "gpt-4o"], cwd=place.folder, columns=columns) as screen:
+        assert screen.ended() == 0
+    assert max(len(line.rstrip()) for line in screen.text.splitlines()) <= columns
+    assert re.search(r"^openai +gpt-4o ", screen.text, re.MULTILINE)

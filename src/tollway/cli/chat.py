@@ -10,6 +10,7 @@ from tollway.cli.chat_session import show, streamed, whole
 from tollway.cli.chat_terminal import converse
 from tollway.cli.common import DEFAULT_URL, CommandFailed, JsonFlag, UrlOption, WalletOption, command, print_json
 from tollway.cli.conversation import Asking, Reply
+from tollway.cli.ending import complain
 from tollway.cli.grouped import grouped
 from tollway.client.api import RouterClient
 from tollway.client.wallet import load_wallet
@@ -87,6 +88,10 @@ def print_stream(router: RouterClient, body: dict[str, Any]) -> Reply:
     reply = Reply()
     try:
         streamed(router.stream(body), reply)
+    except KeyboardInterrupt:
+        if reply.request_id is not None:
+            complain("stopped: the part that was sent is charged, `tollway statement` shows it")
+        raise
     finally:
         show("\n")
     return reply

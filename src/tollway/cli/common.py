@@ -22,10 +22,6 @@ from tollway.cli.ending import (
     told,
 )
 from tollway.client.errors import ReceiptError, RouterError, RouterUnreachable, WalletError
-from tollway.config.load import load, load_ledger
-from tollway.config.places import LedgerUrl
-from tollway.config.problems import ConfigError
-from tollway.config.schema import Config
 from tollway.domain.errors import LedgerUnusable, TollwayError
 from tollway.wire import json
 
@@ -54,7 +50,6 @@ class CommandFailed(Exception):
 
 USER_ERRORS = (
     CommandFailed,
-    ConfigError,
     LedgerUnusable,
     ReceiptError,
     RouterError,
@@ -62,7 +57,7 @@ USER_ERRORS = (
     TollwayError,
     WalletError,
     OSError,
-    ValueError,
+    ValueError,  # ConfigError is one
 )
 
 
@@ -127,13 +122,3 @@ def _print_lines(columns: Sequence[str], rows: Sequence[Sequence[str]], right: S
         )
         text += "  ".join(padded).rstrip() + "\n"
     put(text)
-
-
-def configuration(path: Path | None, **overrides: str) -> Config:
-    """The file and the environment; `overrides` are further variables of it. Raises ConfigError."""
-    return load(path, {**os.environ, **overrides})
-
-
-def ledger_url(path: Path | None) -> LedgerUrl:
-    """Where the books are. Raises ConfigError."""
-    return load_ledger(path, os.environ)

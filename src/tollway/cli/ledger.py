@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from tollway.api.session import entry_view
-from tollway.cli.common import CommandFailed, ConfigOption, JsonFlag, command, ledger_url, out, print_json
+from tollway.cli.common import CommandFailed, ConfigOption, JsonFlag, command, out, print_json
 from tollway.cli.progress import working
+from tollway.cli.settings import ledger_url
 from tollway.cli.tables import audit_lines, print_statement
 from tollway.domain.commands import RefusalReason, Refused
 from tollway.domain.errors import LedgerOutcomeUnknown

@@ -16,11 +16,11 @@ from tollway.cli.common import (
     ConfigOption,
     JsonFlag,
     command,
-    configuration,
     out,
     print_json,
     print_table,
 )
+from tollway.cli.settings import configuration
 from tollway.config.schema import Config
 from tollway.domain.asked import Asked
 from tollway.domain.errors import TollwayError

@@ -16,8 +16,9 @@ import uvloop
 
 from tollway.api.services import App
 from tollway.app import Router, build
-from tollway.cli.common import CommandFailed, ConfigOption, command, configuration
+from tollway.cli.common import CommandFailed, ConfigOption, command
 from tollway.cli.connection import Connection, HeadLimits, connection
+from tollway.cli.settings import configuration
 from tollway.cli.signals import hangup_signal, stop_signal
 from tollway.config.places import Address, address
 from tollway.config.schema import Config

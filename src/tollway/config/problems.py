@@ -36,7 +36,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.key}{given}{origin}: {self.expected}" if self.key else self.expected
 
 
-class ConfigError(Exception):
+class ConfigError(ValueError):
     """A configuration that can't be served. Carries every mistake that was found, in the order of the file."""
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:

@@ -9,7 +9,7 @@ from typer.main import get_command
 from tollway import __version__
 from tollway.cli import Tollway, app
 
-HEAVY = ["aiohttp", "uvicorn", "starlette", "httpx2", "uvloop", "sqlite3"]
+HEAVY = ["aiohttp", "uvicorn", "starlette", "httpx2", "uvloop", "sqlite3", "tollway.config.schema"]
 
 LOADED = f"""
 import sys
@@ -46,11 +46,16 @@ def test_the_list_of_commands_loads_none_of_them() -> None:
         assert lazy.summary in printed
 
 
-@pytest.mark.parametrize("arguments", [["wallet", "--help"], ["wallet", "show", "--help"], ["sign-in", "--help"]])
-def test_a_command_without_a_network_loads_no_network_library(arguments: list[str]) -> None:
+@pytest.mark.parametrize("arguments", [["wallet", "--help"], ["wallet", "show", "--help"]])
+def test_a_command_without_a_network_loads_no_network_library_and_no_configuration(arguments: list[str]) -> None:
     printed, loaded = loaded_by(*arguments)
     assert "Usage: " in printed
     assert loaded == []
+
+
+def test_signing_in_loads_no_network_library() -> None:
+    _, loaded = loaded_by("sign-in", "--help")
+    assert loaded == ["tollway.config.schema"]  # for the spelling of a lifetime
 
 
 def test_a_client_command_loads_no_server() -> None:
