@@ -15,6 +15,7 @@ from tollway.cli.lazy import Lazy, LazyGroup
 class Tollway(LazyGroup):
     table = {
         "demo": Lazy("tollway.cli.demo:demo", "See it work: a wallet, a credit, a streamed and billed answer."),
+        "init": Lazy("tollway.cli.init.command:init", "Write a configuration."),
         "doctor": Lazy("tollway.cli.doctor.command:doctor", "Say what is wrong, and how to mend it."),
         "serve": Lazy("tollway.cli.serve:serve", "Run the router."),
         "sign-in": Lazy("tollway.cli.sign_in:sign_in", "Print a Sign-In-With-X header value."),

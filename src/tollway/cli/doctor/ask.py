@@ -70,11 +70,12 @@ async def ask(transport: Transport, request: HttpRequest, within_s: float = ANSW
     )
 
 
-async def get(transport: Transport, url: str, headers: tuple[tuple[str, str], ...] = ()) -> Reply:
+async def get(
+    transport: Transport, url: str, headers: tuple[tuple[str, str], ...] = (), within_s: float = ANSWER_S
+) -> Reply:
     """Raises Unreached."""
-    return await ask(
-        transport, HttpRequest(method="GET", url=url, headers=headers, body=b"", connect_timeout=CONNECT_S)
-    )
+    request = HttpRequest(method="GET", url=url, headers=headers, body=b"", connect_timeout=CONNECT_S)
+    return await ask(transport, request, within_s)
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:

@@ -60,9 +60,7 @@ def doctor(
         _print(findings)
         out.print(Text(", ".join(_summary(number, state) for state, number in found.items()), style="bold"))
     if found["problem"]:
-        raise CommandFailed(
-            f"{counted(found['problem'], 'problem')}: each line above that begins with > says what to do"
-        )
+        raise CommandFailed(f"{counted(found['problem'], 'problem')} found: what mends it is said with each")
 
 
 async def _examine(path: Path | None, complete: bool) -> list[Finding]:

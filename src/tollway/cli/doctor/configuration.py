@@ -73,8 +73,9 @@ def _others(area: Area, subject: str, file: Path, forbidden: int, found: str) ->
 
 
 def _told(problem: Problem) -> tuple[str, str]:
-    """What is wrong, and what to do: of a mistake at a key both are in the loader's sentence."""
-    if problem.key:
-        return str(problem), "correct that key; docs/configuration.md has every key with an example"
+    """What is wrong, and what would be right: most of the loader's sentences say the one, a colon and the other."""
+    text = str(problem)
     found, colon, mend = problem.expected.partition(": ")
-    return (found, mend) if colon else (problem.expected, "correct the file")
+    if not colon or found.endswith("known here"):
+        return text, "correct that; docs/configuration.md has every key with an example"
+    return text.removesuffix(f": {mend}"), mend

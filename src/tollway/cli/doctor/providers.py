@@ -26,7 +26,7 @@ from tollway.wire import json
 
 ASK_S_MAX = 60.0  # for one token: a model that has to be loaded first may take so long
 TOKENS = 1
-REASONING_TOKENS = 16  # a model that thinks first has said nothing after one
+THINKING_TOKENS = 256  # room to think a little first
 MISSING_SHOWN_MAX = 20  # models that a list lacks
 
 REFUSED = {401: "refused the key", 403: "refused the key, or this model or region to it", 402: "wants to be paid"}
@@ -172,9 +172,10 @@ async def _complete(
     area, subject = Area("providers"), f"{reached.provider.id}:{candidate.model}"
     dialect = reached.dialect
     try:
-        call = parse(json.encode(question(candidate)), id="doctor", limits=Limits())
-        request = dialect.request(call, candidate)
-        reply = await ask(transport, request, min(candidate.timeouts.batch, ASK_S_MAX))
+        reply = await _asked(reached, candidate, TOKENS, transport)
+        if reply.status == 400:
+            # A model that thinks first may refuse to be cut off before it has said anything. What is refused is free.
+            reply = await _asked(reached, candidate, THINKING_TOKENS, transport)
         if reply.status != 200:
             raise dialect.fault(reply.status, reply.headers, reply.body)
         answer = dialect.answer(reply.body)
@@ -191,10 +192,14 @@ async def _complete(
     return area.findings
 
 
-def question(candidate: Candidate) -> dict[str, Any]:
-    """A request's body. Models that think take their cap under its newer name only."""
-    cap = {"max_completion_tokens": REASONING_TOKENS} if candidate.reasoning else {"max_tokens": TOKENS}
-    return {"model": candidate.model, "messages": [{"role": "user", "content": "Say yes."}], **cap}
+async def _asked(reached: Reached, candidate: Candidate, tokens_max: int, transport: Transport) -> Reply:
+    """The answer to a short question, of at most so many tokens."""
+    # Models that think take their cap under its newer name only.
+    cap = "max_completion_tokens" if candidate.reasoning else "max_tokens"
+    body = {"model": candidate.model, "messages": [{"role": "user", "content": "Say yes."}], cap: tokens_max}
+    call = parse(json.encode(body), id="doctor", limits=Limits())
+    request = reached.dialect.request(call, candidate)
+    return await ask(transport, request, min(candidate.timeouts.batch, ASK_S_MAX))
 
 
 def tokens(usage: bytes | None) -> str:
