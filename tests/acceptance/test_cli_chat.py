@@ -185,14 +185,6 @@ def test_whoever_wants_no_colour_gets_no_style(place: Place, variable: str, valu
     assert not re.search(r"\x1b\[[0-9;]*m", screen.raw)
 
 
-def test_an_answer_can_not_steer_the_terminal(place: Place) -> None:
-    with place.chat() as screen:
-        screen.shows("> $")
-        screen.types("/system \x16\x1b]0;title\x16\x07\n")  # Ctrl-V takes the next key as it is
-        screen.shows("system prompt: ")
-        assert "\x1b]0;title\x07" not in screen.raw.rpartition("system prompt")[2]
-
-
 def test_without_a_model_the_only_one_is_taken(place: Place) -> None:
     with place.chat(TOLLWAY_MODEL="") as screen:
         screen.shows("sim/model at http://")
