@@ -71,6 +71,9 @@ url = "sqlite:///ledger.db"
 [billing]
 markup = "3%"
 
+[limits]
+concurrency = 10000  # one wallet makes all the load
+
 [[providers]]
 id = "simulator"
 base_url = "http://{provider}/v1"

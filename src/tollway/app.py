@@ -20,6 +20,8 @@ from tollway.ledger.booking import Bookings
 from tollway.ledger.control import ControlServer
 from tollway.ledger.memory import MemoryLedger
 from tollway.ledger.sqlite.store import SqliteLedger
+from tollway.limits.counts import Counts
+from tollway.limits.memory import MemoryLimits
 from tollway.metering.price_list import price_list
 from tollway.ops.fanout import AttemptFeed, Fanout
 from tollway.ops.listener import operator_app
@@ -93,6 +95,7 @@ async def build(config: Config, *, clock: Clock | None = None, observer: Observe
         watchers,
         nonce_key=await ledger.secret("nonces"),
         receipt_secret=await ledger.secret("receipts"),
+        counts=Counts(MemoryLimits(clock), MemoryLimits(clock), watchers),
     )
     bookings = Bookings(ledger, clock)
     # Which provider is drawn has to be fair, not secret.

@@ -5,10 +5,14 @@ Must not know who serves the snapshot, or what was served before it.
 
 import logging
 import random
+from collections.abc import Sequence
 from typing import assert_never
+
+import msgspec
 
 from tollway.auth.policy import SignInSettings
 from tollway.auth.signin import SignIn
+from tollway.config import schema
 from tollway.config.schema import Auth, Config, Provider
 from tollway.domain.clock import Clock
 from tollway.domain.observer import Observer
@@ -17,6 +21,11 @@ from tollway.domain.price import Tariff
 from tollway.domain.seams import Ledger, Transport
 from tollway.egress.receipts import Receipts
 from tollway.intake.limits import Limits
+from tollway.limits.addresses import Door
+from tollway.limits.allowances import Allowance, Allowances
+from tollway.limits.counts import Counts
+from tollway.limits.providers import Gate, Gates
+from tollway.limits.wallets import Wallets
 from tollway.metering.price_list import PriceList, remarks
 from tollway.routing.catalog import Catalog, ProviderInfo
 from tollway.snapshot import Snapshot, Welcome
@@ -40,6 +49,7 @@ class Assembly:
         *,
         nonce_key: bytes,
         receipt_secret: bytes,
+        counts: Counts,
     ) -> None:
         self._transport = transport
         self._ledger = ledger
@@ -47,17 +57,22 @@ class Assembly:
         self._observer = observer
         self._nonce_key = nonce_key
         self._receipt_secret = receipt_secret
+        self._counts = counts
 
     def snapshot(self, config: Config, prices: PriceList) -> Snapshot:
         for remark in remarks(prices):
             log.info("%s", remark)
         server, billing = config.server, config.billing
         gift = billing.welcome_credit_usd
+        allowed, passages = allowances(config.limits), gates(config.providers, self._counts)
         return Snapshot(
             sign_in=SignIn(_sign_in_settings(config.auth), self._ledger, self._clock, self._nonce_key),
             challenge=f'Sign-In-With-X domain="{config.auth.domains[0]}"'.encode(),
             catalog=catalog(config, prices),
-            attempts=self._attempts(config),
+            attempts=self._attempts(config, passages),
+            door=Door(self._counts, allowed),
+            wallets=Wallets(self._counts, allowed),
+            gates=passages,
             limits=Limits(max_messages=server.max_messages, max_depth=server.max_depth),
             body_bytes_max=server.max_body,
             header_bytes_max=server.max_header,
@@ -77,7 +92,7 @@ class Assembly:
             ),
         )
 
-    def _attempts(self, config: Config) -> Attempts:
+    def _attempts(self, config: Config, gates: Gates) -> Attempts:
         draw = random.Random()  # noqa: S311  # a pause is jittered, not secret
         return Attempts(
             self._transport,
@@ -86,6 +101,7 @@ class Assembly:
             clock=self._clock,
             observer=self._observer,
             jitter=draw.random,
+            gate=gates.get,
         )
 
 
@@ -115,6 +131,37 @@ def catalog(config: Config, prices: PriceList) -> Catalog:
     ]
     aliases = {alias: model.id for provider in config.providers for model in provider.models for alias in model.aliases}
     return Catalog(candidates, aliases, [ProviderInfo(provider.id, provider.id) for provider in config.providers])
+
+
+def allowances(limits: schema.Limits) -> Allowances:
+    """What wallets and addresses may use: what an account doesn't say of itself is what every wallet has."""
+    wallet = Allowance(requests=limits.requests, tokens=limits.tokens, concurrency=limits.concurrency)
+    return Allowances(
+        wallet=wallet,
+        accounts={
+            account: Allowance(
+                requests=wallet.requests if own.requests is None else own.requests,
+                tokens=wallet.tokens if own.tokens is None else own.tokens,
+                concurrency=own.concurrency or wallet.concurrency,
+            )
+            for account, own in limits.accounts.items()
+        },
+        reads=limits.reads,
+        arriving=limits.address.arriving,
+        nonces=limits.address.nonces,
+        failed_sign_ins=limits.address.failed_sign_ins,
+    )
+
+
+def gates(providers: Sequence[Provider], counts: Counts) -> Gates:
+    """One for each provider that has limits."""
+    return Gates(
+        {
+            provider.id: Gate(counts, provider.id, Allowance(**msgspec.structs.asdict(provider.limits)))
+            for provider in providers
+            if provider.limits != schema.ProviderLimits()
+        }
+    )
 
 
 def _sign_in_settings(auth: Auth) -> SignInSettings:

@@ -36,6 +36,7 @@ class ChatHeaders(msgspec.Struct, frozen=True, kw_only=True):
     all: list[tuple[bytes, bytes]]
     sign_in: bytes | None = None
     authorization: bytes | None = None
+    address: str = ""  # limits.addresses.address_of
     request_id: str | None = None
 
 
@@ -86,31 +87,39 @@ class Pipeline:
             raise ShuttingDown("This router is shutting down: try again.", retry_after_ms=1_000)
         if len(self.running) >= snapshot.calls_max:
             raise Overloaded("This router has as many calls in flight as it may: try again.", retry_after_ms=1_000)
-        with self.running.enter(snapshot.slow_sender_s) as watch:
-            caller = await snapshot.sign_in.identify(headers.sign_in, headers.authorization)
-            try:
-                limits = (self._arrivals, snapshot.body_bytes_max, watch, snapshot.slow_sender_s)
-                body = await watch.wait(read_body(receive, headers.all, *limits))
-            except Interrupted as late:
-                raise endings.arrival_error(late.reason) from None
-            call = parse(body, id=id, limits=snapshot.limits, client_request_id=headers.request_id)
-            call = msgspec.structs.replace(call, pseudonym=self._pseudonym(caller.account, call.user))
-            health = self._health
-            out = await self._disabled()
-            seed, measured = self._seed(), health.performance
-            chosen = plan(call, snapshot.catalog, health.view(), seed=seed, measured=measured, disabled=out)
-            booking = self._bookings.open(caller, call, chosen)
-            run = Run(call=call, plan=chosen, booking=booking, snapshot=snapshot, watch=watch, reply=reply)
-            try:
-                await self._carry_out(run, caller, receive)
-            except LedgerOutcomeUnknown:
-                # Neither an ending nor an error would be true: the connection closes.
-                self._observer.alarm("ledger_outcome_unknown", id)
-                await reply.break_off()
-            finally:
-                await booking.close()  # a call that came here without an end gives its hold back
-                if booking.granted:
-                    self._observer.call_ended(booking.record)
+        door, wallets, address = snapshot.door, snapshot.wallets, headers.address
+        with self.running.enter(snapshot.slow_sender_s) as watch, door.arriving(address) as arriving:
+            caller = await self.identify(address, headers.sign_in, headers.authorization)
+            with wallets.share(caller.account, reply) as share:
+                await share.enter()
+                try:
+                    limits = (self._arrivals, snapshot.body_bytes_max, watch, snapshot.slow_sender_s)
+                    body = await watch.wait(read_body(receive, headers.all, *limits))
+                except Interrupted as late:
+                    raise endings.arrival_error(late.reason) from None
+                arriving.over()
+                call = parse(body, id=id, limits=snapshot.limits, client_request_id=headers.request_id)
+                call = msgspec.structs.replace(call, pseudonym=self._pseudonym(caller.account, call.user))
+                chosen = await self._plan(call, snapshot)
+                await share.spend(call, chosen.candidates[0])
+                booking = self._bookings.open(caller, call, chosen)
+                run = Run(call=call, plan=chosen, booking=booking, snapshot=snapshot, watch=watch, reply=reply)
+                try:
+                    await self._carry_out(run, caller, receive)
+                except LedgerOutcomeUnknown:
+                    # Neither an ending nor an error would be true: the connection closes.
+                    self._observer.alarm("ledger_outcome_unknown", id)
+                    await reply.break_off()
+                finally:
+                    share.ended(booking.record)
+                    run.trail.used(booking.record.usage)
+                    await booking.close()  # a call that came here without an end gives its hold back
+                    if booking.granted:
+                        self._observer.call_ended(booking.record)
+
+    async def identify(self, address: str, sign_in: bytes | None, authorization: bytes | None) -> Caller:
+        """Who asks, and whether that address is listened to. Raises SignInError, RateLimited."""
+        return await self.snapshot.door.identify(address, self.snapshot.sign_in.identify, sign_in, authorization)
 
     async def idle(self, seconds: float) -> bool:
         """Wait until no call is in flight, `seconds` at the most; whether it came to that."""
@@ -120,6 +129,14 @@ class Pipeline:
         """Give a new account its welcome credit, if there is one. Idempotent: True when there was something to give."""
         gift = self.snapshot.welcome
         return gift is not None and await self._bookings.welcome(caller.account, gift.amount, gift.total_max)
+
+    async def _plan(self, call: Call, snapshot: Snapshot) -> Plan:
+        """Who may serve the call, but for those that are disabled, or at a limit of the operator's."""
+        health, seed, out = self._health, self._seed(), await self._disabled()
+        measured = health.performance
+        chosen = plan(call, snapshot.catalog, health.view(), seed=seed, measured=measured, disabled=out)
+        full = await snapshot.gates.full(call, chosen.candidates) if snapshot.gates else ()
+        return narrow(chosen, full, "at_limit") if full else chosen
 
     async def _carry_out(self, run: Run, caller: Caller, receive: Receive) -> None:
         run = msgspec.structs.replace(run, plan=await self._hold(run, caller))

@@ -5,6 +5,9 @@ import msgspec
 from tollway.auth.signin import SignIn
 from tollway.egress.receipts import Receipts
 from tollway.intake.limits import Limits
+from tollway.limits.addresses import Door
+from tollway.limits.providers import Gates
+from tollway.limits.wallets import Wallets
 from tollway.routing.catalog import Catalog
 from tollway.upstream.attempts import Attempts
 
@@ -23,6 +26,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, weakref=True):
     challenge: bytes  # WWW-Authenticate
     catalog: Catalog
     attempts: Attempts
+    door: Door
+    wallets: Wallets
+    gates: Gates
     limits: Limits
     body_bytes_max: int
     header_bytes_max: int  # all headers of a request together

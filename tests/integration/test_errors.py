@@ -14,7 +14,6 @@ DOCS = Path(__file__).parents[2] / "docs" / "errors.md"
 # Codes that no request can bring about in this version, and why.
 UNREACHED = {
     "scope_required": "no path asks for a scope; what will, creates keys and shows the operator's views",
-    "rate_limited": "no caller's rate is limited; providers' limits are answered as no_provider_available",
 }
 
 RETRY = {False: "no", True: "yes", None: "SDK's rules"}

@@ -11,6 +11,7 @@ from tollway.api.services import (
     method_not_allowed,
 )
 from tollway.egress.reply import Send
+from tollway.limits.addresses import address_of
 from tollway.pipeline import ChatHeaders
 
 
@@ -23,14 +24,14 @@ def chat_completions(services: Services) -> App:
             header_guard(headers, services.snapshot.header_bytes_max)
             if scope["method"] != "POST":
                 raise method_not_allowed(scope["method"], ("POST",))
-            await services.pipeline.chat(reply.request_id, read_headers(headers), receive, reply)
+            await services.pipeline.chat(reply.request_id, read_headers(headers, scope), receive, reply)
 
         await guarded(services, reply, work)
 
     return app
 
 
-def read_headers(headers: list[tuple[bytes, bytes]]) -> ChatHeaders:
+def read_headers(headers: list[tuple[bytes, bytes]], scope: Scope) -> ChatHeaders:
     """ASGI gives names in lower case. Of a repeated header the last one counts."""
     sign_in: bytes | None = None
     authorization: bytes | None = None
@@ -42,4 +43,7 @@ def read_headers(headers: list[tuple[bytes, bytes]]) -> ChatHeaders:
             authorization = value
         elif name == b"x-request-id":
             request_id = value[:REQUEST_ID_BYTES_MAX].decode("latin-1")
-    return ChatHeaders(all=headers, sign_in=sign_in, authorization=authorization, request_id=request_id)
+    address = address_of(scope.get("client"))
+    return ChatHeaders(
+        all=headers, sign_in=sign_in, authorization=authorization, address=address, request_id=request_id
+    )

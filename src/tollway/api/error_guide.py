@@ -115,7 +115,7 @@ ADVICE: dict[str, Advice] = {
         "send plain JSON with `content-type: application/json`",
     ),
     "rate_limited": Advice(
-        "too many requests of this caller; reserved, since this version limits nobody's rate",
+        "this wallet or address, or every provider that may serve the call, is at a limit; `limit` says which",
         "wait as `retry-after` says",
     ),
     "headers_too_large": Advice(

@@ -4,7 +4,7 @@ the keys that vouch for it."""
 import msgspec
 from starlette.requests import Request
 
-from tollway.api.services import Answered, Services, identify
+from tollway.api.services import Answered, Services, reading
 from tollway.domain.answer import AttemptRecord
 from tollway.domain.asked import Asked
 from tollway.domain.errors import NotFound, RequestError
@@ -84,9 +84,9 @@ def generation_view(record: CallRecord, receipt: str | None = None) -> Generatio
 
 async def generation(services: Services, request: Request) -> Answered:
     wanted = _flag(request, "receipt")
-    caller = await identify(services, request)
     name = request.path_params["id"]
-    record = await services.ledger.call(caller.account, name) if len(name) <= ID_LENGTH_MAX else None
+    async with reading(services, request) as caller:
+        record = await services.ledger.call(caller.account, name) if len(name) <= ID_LENGTH_MAX else None
     if record is None:
         raise NotFound("This wallet has no finished call of that id.", param="id")
     now_s = services.clock.now_ms() // 1000

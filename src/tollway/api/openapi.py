@@ -38,7 +38,8 @@ EVERYWHERE = frozenset(
     {"invalid_request", "method_not_allowed", "request_timeout", "headers_too_large", "internal_error"}
 )
 SIGN_IN = frozenset(
-    {kind.code for kind in errors() if kind.status == 401} | {"account_not_allowed", "ledger_unavailable"}
+    {kind.code for kind in errors() if kind.status == 401}
+    | {"account_not_allowed", "ledger_unavailable", "rate_limited"}
 )
 NOT_OF_CHAT = frozenset({"not_found", "unsupported_endpoint"})
 CHAT = frozenset(kind.code for kind in errors()) - NOT_OF_CHAT
@@ -56,16 +57,27 @@ INTRODUCTION = (
 )
 
 
+def _header(description: str) -> Schema:
+    return {"description": description, "schema": STRING}
+
+
+RATE_LIMITS: dict[str, Schema] = {
+    f"x-ratelimit-{name}-{kind}": _header(f"{what}; where the wallet has a limit of {kind}.")
+    for kind in ("requests", "tokens")
+    for name, what in (
+        ("limit", f"How many {kind} a period of the tightest limit allows"),
+        ("remaining", f"How many {kind} are left of it"),
+        ("reset", "When it is whole again, such as 1s or 6m0s"),
+    )
+}
+
+
 def _json(description: str, name: str, **headers: Schema) -> dict[str, Any]:
     return {
         "description": description,
         "headers": {"x-request-id": REQUEST_ID, **headers},
         "content": {"application/json": {"schema": ref(name)}},
     }
-
-
-def _header(description: str) -> Schema:
-    return {"description": description, "schema": STRING}
 
 
 def _path(name: str, description: str) -> Parameter:
@@ -90,6 +102,7 @@ _CHAT_ANSWER = _json(
     **{
         "x-tollway-provider": _header("Who served it; not on streams."),
         "x-tollway-cost-usd": _header("What the wallet was charged, decimal USD; not on streams."),
+        **RATE_LIMITS,
     },
 )
 _CHAT_ANSWER["content"]["text/event-stream"] = {
@@ -182,6 +195,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "Session",
         "A nonce for one sign-in",
         {"200": _json("The nonce.", "NonceView")},
+        codes=frozenset({"rate_limited"}),
     ),
     Operation(
         "delete",
@@ -314,6 +328,8 @@ def _refusal(status: int, codes: list[str]) -> dict[str, Any]:
     if status in (429, 503):
         headers["retry-after"] = _header("Seconds to wait.")
         headers["retry-after-ms"] = _header("The same, in milliseconds.")
+    if status == 429:
+        headers |= RATE_LIMITS
     return {
         "description": "\n".join(f"- `{code}`: {ADVICE[code].meaning}" for code in codes),
         "headers": headers,

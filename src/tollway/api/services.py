@@ -1,7 +1,8 @@
 """What handlers are given, and how every one of them answers: JSON, `x-request-id`, errors in OpenAI's shape."""
 
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -22,6 +23,7 @@ from tollway.domain.ids import new_id
 from tollway.domain.observer import Observer
 from tollway.domain.seams import Ledger
 from tollway.egress.reply import Header, Reply, Send
+from tollway.limits.addresses import address_of
 from tollway.pipeline import Pipeline
 from tollway.routing.health import Health
 from tollway.snapshot import Snapshot
@@ -135,14 +137,22 @@ def method_not_allowed(method: str, served: Iterable[str]) -> MethodNotAllowed:
 
 
 async def identify(services: Services, request: Request) -> Caller:
-    """Who asks, from the request's headers. Raises SignInError."""
+    """Who asks, from the request's headers. Raises SignInError, RateLimited."""
     sign_in, authorization = None, None
     for name, value in request.scope["headers"]:
         if name == b"sign-in-with-x":
             sign_in = value
         elif name == b"authorization":
             authorization = value
-    return await services.sign_in.identify(sign_in, authorization)
+    return await services.pipeline.identify(address_of(request.scope.get("client")), sign_in, authorization)
+
+
+@contextlib.asynccontextmanager
+async def reading(services: Services, request: Request) -> AsyncIterator[Caller]:
+    """Who asks for something that the books are read for, while they are. Raises as `identify`."""
+    caller = await identify(services, request)
+    with services.pipeline.snapshot.wallets.read(caller.account):
+        yield caller
 
 
 def unsupported(services: Services, served: tuple[str, ...]) -> App:

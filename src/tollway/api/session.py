@@ -3,10 +3,11 @@
 import msgspec
 from starlette.requests import Request
 
-from tollway.api.services import Answered, Services, identify
+from tollway.api.services import Answered, Services, identify, reading
 from tollway.domain.commands import Balance, Entry
 from tollway.domain.errors import RequestError
 from tollway.domain.money import NANO_PER_MICRO, format_usd
+from tollway.limits.addresses import address_of
 
 PAGE_DEFAULT = 50
 PAGE_MAX = 500
@@ -81,21 +82,22 @@ async def balance(services: Services, request: Request) -> Answered:
 
 
 async def nonce(services: Services, request: Request) -> Answered:
+    await services.pipeline.snapshot.door.nonce(address_of(request.scope.get("client")))
     value, expires = services.sign_in.issue_nonce()
     return Answered(value=NonceView(nonce=value, expires_at=expires), headers=[(b"cache-control", b"no-store")])
 
 
 async def transactions(services: Services, request: Request) -> Answered:
-    caller = await identify(services, request)
-    limit = _page_size(request.query_params.get("limit"))
-    try:
-        page = await services.ledger.statement(
-            caller.account, limit=limit, cursor=request.query_params.get("cursor") or None
-        )
-    except ValueError:
-        raise RequestError(
-            "This cursor is not one of ours: leave it out for the newest page.", param="cursor"
-        ) from None
+    async with reading(services, request) as caller:
+        limit = _page_size(request.query_params.get("limit"))
+        try:
+            page = await services.ledger.statement(
+                caller.account, limit=limit, cursor=request.query_params.get("cursor") or None
+            )
+        except ValueError:
+            raise RequestError(
+                "This cursor is not one of ours: leave it out for the newest page.", param="cursor"
+            ) from None
     return Answered(
         value=StatementPage(data=[entry_view(entry) for entry in page.entries], next_cursor=page.next_cursor)
     )

@@ -7,7 +7,7 @@ from typing import get_args
 import msgspec
 from starlette.requests import Request
 
-from tollway.api.services import Answered, Services, identify
+from tollway.api.services import Answered, Services, reading
 from tollway.domain.commands import UsageBy, UsageLine
 from tollway.domain.errors import RequestError
 from tollway.domain.money import format_usd
@@ -56,20 +56,20 @@ class UsageList(msgspec.Struct, kw_only=True, rename={"first": "from", "last": "
 
 
 async def usage(services: Services, request: Request) -> Answered:
-    caller = await identify(services, request)
-    asked = request.query_params
-    by = next((by for by in USAGE_BY if by == asked.get("by", "day")), None)
-    if by is None:
-        raise RequestError(f"by is one of {', '.join(USAGE_BY)}.", param="by")
-    today = dt.datetime.fromtimestamp(services.clock.now_ms() / 1000, dt.UTC).date()
-    first, last = _period(asked.get("from"), asked.get("to"), today)
-    try:
-        found = await services.ledger.usage(caller.account, by=by, first=first, last=last)
-    except ValueError:
-        raise RequestError(
-            "These days have more users than can be told apart: ask for fewer days, or by day, model or provider.",
-            param="by",
-        ) from None
+    async with reading(services, request) as caller:
+        asked = request.query_params
+        by = next((by for by in USAGE_BY if by == asked.get("by", "day")), None)
+        if by is None:
+            raise RequestError(f"by is one of {', '.join(USAGE_BY)}.", param="by")
+        today = dt.datetime.fromtimestamp(services.clock.now_ms() / 1000, dt.UTC).date()
+        first, last = _period(asked.get("from"), asked.get("to"), today)
+        try:
+            found = await services.ledger.usage(caller.account, by=by, first=first, last=last)
+        except ValueError:
+            raise RequestError(
+                "These days have more users than can be told apart: ask for fewer days, or by day, model or provider.",
+                param="by",
+            ) from None
     return Answered(
         value=UsageList(
             by=by,

@@ -7,7 +7,7 @@ may have changed: the time, and whether it was revoked.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
@@ -66,9 +66,17 @@ class SignIn:
         self._known: PositiveCache[_Known] = PositiveCache()  # by sha256 of the header value, signature and all
         self._verified: PositiveCache[bool] = PositiveCache()  # by sha256 of message and signature
 
-    async def identify(self, sign_in: bytes | None, authorization: bytes | None, *, scope: str | None = None) -> Caller:
+    async def identify(
+        self,
+        sign_in: bytes | None,
+        authorization: bytes | None,
+        *,
+        scope: str | None = None,
+        unknown: Callable[[], Awaitable[None]] | None = None,
+    ) -> Caller:
         """The caller behind the values of `Sign-In-With-X` and `Authorization` (the first wins). With `scope`
-        (`urn:tollway:scope:...`), only by a fresh server nonce and a message that names it in Resources.
+        (`urn:tollway:scope:...`), only by a fresh server nonce and a message that names it in Resources. `unknown` is
+        awaited before a sign-in is examined that isn't known from before, and may raise instead.
 
         Raises a SignInError, AccountNotAllowed, or LedgerUnavailable when single use could not be recorded."""
         value, carrier = _choose(sign_in, authorization)
@@ -80,6 +88,8 @@ class SignIn:
             if known is not None and now_ms >= known.opens_ms:
                 await self._check_revoked(known.caller)
                 return known.caller
+        if unknown is not None:
+            await unknown()
         return await self._examine(value, carrier, key, now_ms, scope)
 
     def issue_nonce(self) -> tuple[str, int]:

@@ -12,9 +12,11 @@ from tollway.config import names
 from tollway.config.places import Address, LedgerUrl, address, address_or_none, domain, ledger_url, origin, url_text
 from tollway.config.presets import PRESETS
 from tollway.config.prices import BUY, SELL
+from tollway.config.rates import Rates
 from tollway.config.read import INVALID, Items, Made, Named, Never, OneOf, Spot, Switch, Table, Text, Whole
 from tollway.config.secret import Secret
 from tollway.config.units import duration, percent, size, usd, wait
+from tollway.domain.limit import Rate
 from tollway.domain.plan import Timeouts
 from tollway.domain.price import PartialPrice, Price
 from tollway.domain.quirks import Quirk
@@ -114,6 +116,41 @@ class Receipts(msgspec.Struct, frozen=True, kw_only=True):
     ] = ()
 
 
+class ProviderLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """The operator's share of one provider's quota: what of it this router may use."""
+
+    requests: Annotated[tuple[Rate, ...], Rates()] = ()
+    tokens: Annotated[tuple[Rate, ...], Rates()] = ()
+    concurrency: Annotated[int | None, Whole(1, CALLS_MAX)] = None
+
+
+class AccountLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """One wallet's own; None is what every wallet has."""
+
+    requests: Annotated[tuple[Rate, ...] | None, Rates()] = None
+    tokens: Annotated[tuple[Rate, ...] | None, Rates()] = None
+    concurrency: Annotated[int | None, Whole(1, CALLS_MAX)] = None
+
+
+class AddressLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """Of one network address, which has not said yet who it is."""
+
+    arriving: Annotated[int, Whole(1, CALLS_MAX)] = 200  # chat requests whose body is still to come
+    nonces: Annotated[tuple[Rate, ...], Rates()] = (Rate(600, 60),)
+    failed_sign_ins: Annotated[tuple[Rate, ...], Rates()] = (Rate(120, 60),)
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Of one wallet, but for `address`."""
+
+    requests: Annotated[tuple[Rate, ...], Rates()] = ()
+    tokens: Annotated[tuple[Rate, ...], Rates()] = ()
+    concurrency: Annotated[int, Whole(1, CALLS_MAX)] = 256  # calls; an eighth of server.max_calls
+    reads: Annotated[int, Whole(1, CALLS_MAX)] = 8  # of its statement, usage and calls, at once
+    accounts: Annotated[dict[str, AccountLimits], Named(names.account, Table(AccountLimits))] = {}
+    address: Annotated[AddressLimits, Table(AddressLimits)] = AddressLimits()
+
+
 class TimeoutsTable(msgspec.Struct, frozen=True, kw_only=True):
     """How Timeouts are written."""
 
@@ -178,6 +215,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     unsupported: Annotated[tuple[str, ...], _REFUSED] = ()  # by every model that doesn't say otherwise
     price_book: Annotated[str | None, Text(names.provider_id, "openai")] = None  # which provider of the book it is
     data_collection: Annotated[Literal["allow", "deny"], OneOf("allow", "deny")] = "allow"  # deny: it keeps no prompts
+    limits: Annotated[ProviderLimits, Table(ProviderLimits)] = ProviderLimits()
     timeouts: Annotated[Timeouts, TIMEOUTS] = _DEFAULT
     models: Annotated[
         tuple[Model, ...], Items(Table(Model), least=1, expected="write at least one [[providers.models]]")
@@ -215,6 +253,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ops: Annotated[Ops, Table(Ops)] = Ops()
     billing: Annotated[Billing, Table(Billing)] = Billing()
     receipts: Annotated[Receipts, Table(Receipts)] = Receipts()
+    limits: Annotated[Limits, Table(Limits)] = Limits()
     providers: Annotated[
         tuple[Provider, ...], Items(PROVIDER, least=1, expected="write at least one [[providers]]")
     ] = ()

@@ -17,6 +17,7 @@ Outcome = Literal[
     "batch_timeout",
     "rate_limited",  # 429
     "overloaded",  # 503, 529
+    "at_limit",  # of the operator's own for this provider: it wasn't asked
     "server_error",  # other 5xx
     "refused_by_provider",  # 401, 402, 403, 404: the operator's problem
     "rejected",  # 400, 413, 422: about the request, passed on

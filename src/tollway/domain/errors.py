@@ -16,9 +16,9 @@ TollwayError
 ├── ShuttingDown 503, Overloaded 503
 └── InternalError 500
 
-ProviderFault (what one attempt failed with), LedgerOutcomeUnknown and ClientGone are not for callers: the attempt
-loop and the pipeline turn them into one of the above, or into silence. Messages are written where the fault is found,
-and never carry secrets.
+ProviderFault (what one attempt failed with), LedgerOutcomeUnknown, LimitsUnavailable and ClientGone are not for
+callers: who asked turns them into one of the above, or into silence. Messages are written where the fault is found, and
+never carry secrets.
 """
 
 from tollway.domain.answer import AttemptRecord, Outcome
@@ -239,6 +239,10 @@ class ClientGone(Exception):
 
 class LedgerOutcomeUnknown(Exception):
     """A command may or may not be booked. Ask again with the same id: the answer will be the same."""
+
+
+class LimitsUnavailable(Exception):
+    """The store of counts can't be asked: whether a limit is reached is not known."""
 
 
 class LedgerUnusable(Exception):

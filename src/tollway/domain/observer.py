@@ -1,9 +1,11 @@
 """Where the path tells what happened. Implementations (logs, metrics) are injected; they must not raise or block."""
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 from tollway.domain.answer import AttemptRecord
 from tollway.domain.record import CallRecord
+
+Limited = Literal["wallet", "address", "provider"]
 
 
 class Observer(Protocol):
@@ -15,6 +17,10 @@ class Observer(Protocol):
 
     def request_refused(self, code: str, status: int) -> None:
         """A request was answered with an error before any hold was made."""
+
+    def limited(self, who: Limited, kind: str, provider: str = "") -> None:
+        """A wallet or an address was over a limit (requests, tokens, concurrency ...), or a provider was and was left
+        out for it. `kind` is a word of limits/told.py, `provider` an id of the configuration."""
 
     def committed(self, commands: int, seconds: float) -> None:
         """The ledger made a batch of commands durable."""
@@ -29,6 +35,8 @@ class NullObserver:
     def attempt_ended(self, attempt: AttemptRecord, detail: str) -> None: ...
 
     def request_refused(self, code: str, status: int) -> None: ...
+
+    def limited(self, who: Limited, kind: str, provider: str = "") -> None: ...
 
     def committed(self, commands: int, seconds: float) -> None: ...
 

@@ -7,6 +7,7 @@ from typing import Protocol
 import msgspec
 
 from tollway.domain.commands import Balance, Command, Disabled, Result, Statement, UsageBy, UsageReport
+from tollway.domain.limit import Ask, Taken
 from tollway.domain.record import CallRecord
 
 
@@ -83,3 +84,27 @@ class Ledger(Protocol):
 
     async def aclose(self) -> None:
         """Commit what is queued and let go of the store."""
+
+
+class LimitStore(Protocol):
+    """Counts of what was taken lately, and of who is at it now: of wallets, of providers, of addresses. It keeps no
+    rules: each ask brings its rates, so that a new configuration finds what was counted under the old one.
+
+    Theory. However the takers come, no period of a rate ever holds more than its `most` of what was *taken*. What was
+    taken comes back a period later, a sixtieth of it late at the most. `settle` puts right what it came to: only that
+    can carry a count over its limit."""
+
+    async def take(self, asks: Sequence[Ask]) -> Taken:
+        """All of `asks` or nothing, as one. Raises LimitsUnavailable when the store can't be asked: who asks knows
+        whether that is a yes or a no."""
+
+    async def look(self, asks: Sequence[Ask]) -> Taken:
+        """What `take` would say; takes nothing."""
+
+    def settle(self, taken: Taken, amounts: Sequence[int]) -> None:
+        """What was taken came to `amounts`, one an ask. Counts where it was taken, for as long as that does. Returns at
+        once and raises nothing: a store that is elsewhere does it in the background."""
+
+    def leave(self, taken: Taken) -> None:
+        """The taker is done: it is no longer one of `at_once`. Said once for what was taken; returns at once, as
+        `settle` does, since who leaves may have been cancelled."""

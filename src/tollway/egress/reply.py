@@ -6,7 +6,7 @@ slows its provider down and is never buffered for.
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from tollway.domain.errors import MethodNotAllowed, RequestTimeout, SignInError, TollwayError
@@ -58,13 +58,15 @@ def error_headers(error: TollwayError, challenge: bytes) -> list[Header]:
 
 
 class Reply:
-    """`started` and `ended` tell what the client may have been given; `watch` bounds the wait for a slow reader."""
+    """`started` and `ended` tell what the client may have been given; `added` gives headers that go with whatever
+    is answered; `watch` bounds the wait for a slow reader."""
 
     def __init__(self, send: Send, request_id: str, *, challenge: bytes = b"Sign-In-With-X") -> None:
         self._send = send
         self.request_id = request_id
         self._request_id = request_id.encode()
         self._challenge = challenge
+        self.added: Callable[[], Iterable[Header]] = tuple
         self.started = False
         self.ended = False
         self._silence: asyncio.Handle | None = None
@@ -84,8 +86,8 @@ class Reply:
         """A whole answer of any kind; `about` says what the body is, and is empty where there is none (204, 304)."""
         assert not self.started, "an answer is started once"
         self.started = self.ended = True
-        request_id = (b"x-request-id", self._request_id)
-        await self._send({"type": "http.response.start", "status": status, "headers": [*about, request_id, *headers]})
+        head = [*about, (b"x-request-id", self._request_id), *headers, *self.added()]
+        await self._send({"type": "http.response.start", "status": status, "headers": head})
         await self._send({"type": "http.response.body", "body": body})
 
     async def error(self, error: TollwayError) -> None:
@@ -169,7 +171,7 @@ class Reply:
             await self._send({"type": "http.response.body", "body": KEEP_ALIVE, "more_body": True})
 
     async def _start_stream(self) -> None:
-        await self._start([*STREAM_HEADERS, (b"x-request-id", self._request_id)])
+        await self._start([*STREAM_HEADERS, (b"x-request-id", self._request_id), *self.added()])
 
     async def _start(self, headers: list[Header]) -> None:
         self.started = True

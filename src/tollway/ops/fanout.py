@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from tollway.domain.answer import AttemptRecord
-from tollway.domain.observer import NullObserver, Observer
+from tollway.domain.observer import Limited, NullObserver, Observer
 from tollway.domain.record import CallRecord
 
 
@@ -24,6 +24,10 @@ class Fanout:
     def request_refused(self, code: str, status: int) -> None:
         for observer in self._observers:
             observer.request_refused(code, status)
+
+    def limited(self, who: Limited, kind: str, provider: str = "") -> None:
+        for observer in self._observers:
+            observer.limited(who, kind, provider)
 
     def committed(self, commands: int, seconds: float) -> None:
         for observer in self._observers:

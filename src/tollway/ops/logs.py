@@ -4,6 +4,7 @@ import logging
 
 from tollway.domain.answer import AttemptRecord
 from tollway.domain.money import format_usd
+from tollway.domain.observer import Limited
 from tollway.domain.record import CallRecord
 from tollway.wire import json
 
@@ -39,6 +40,9 @@ class LogObserver:
 
     def request_refused(self, code: str, status: int) -> None:
         _write(logging.INFO, "refused", {"code": code, "status": status})
+
+    def limited(self, who: Limited, kind: str, provider: str = "") -> None:
+        pass  # a refusal is a line of its own; a provider that is left out stands in the call's verdicts
 
     def committed(self, commands: int, seconds: float) -> None:
         pass

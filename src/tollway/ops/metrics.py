@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 
 from tollway.domain.answer import AttemptRecord
 from tollway.domain.money import NANO_PER_USD
+from tollway.domain.observer import Limited
 from tollway.domain.record import CallRecord
 from tollway.ops.tallies import Counter, Histogram
 
@@ -77,6 +78,11 @@ class Metrics(Collector):
             "Requests answered with an error status. A batch call that failed is in `tollway_calls_total` as well.",
             ("code",),
         )
+        self._limited = Counter(
+            "tollway_limited_total",
+            "Times that a limit held: a wallet or an address was refused, or a provider left out.",
+            ("who", "kind", "provider"),
+        )
         self._commits = Histogram(
             "tollway_ledger_commit_seconds", "Time to make a batch of ledger commands durable.", (), COMMIT_BOUNDS_S
         )
@@ -112,6 +118,9 @@ class Metrics(Collector):
     def request_refused(self, code: str, status: int) -> None:
         self._refusals.add((code,))
 
+    def limited(self, who: Limited, kind: str, provider: str = "") -> None:
+        self._limited.add((who, kind, provider))
+
     def committed(self, commands: int, seconds: float) -> None:
         self._commits.observe((), seconds)
         self._batches.observe((), commands)
@@ -139,6 +148,7 @@ class Metrics(Collector):
         yield self._attempts.family()
         yield self._first_tokens.family()
         yield self._refusals.family()
+        yield self._limited.family()
         yield self._commits.family()
         yield self._batches.family()
         yield self._alarms.family()

@@ -24,6 +24,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "not_pinned": "the call pins another provider",
         "fallbacks_not_allowed": "`provider.allow_fallbacks` is false and another came first",
         "too_many": "enough others came before it",
+        "at_limit": "its provider is at the limit that this router keeps to",
         "beyond_max_cost": "not even one token of it fits into `max_cost`",
         "beyond_the_hold": "the balance does not carry what it may cost",
     }

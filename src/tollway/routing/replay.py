@@ -23,8 +23,8 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def replay(call: Call, catalog: Catalog, recorded: Sequence[Verdict], *, seed: int) -> Plan:
-    """The plan from what the verdicts say was known. What the money later left out is left out again. Raises as
-    `plan` does."""
+    """The plan from what the verdicts say was known. Whom a limit or the money left out later is left out again.
+    Raises as `plan` does."""
     standings = {v.candidate: cast(Standing, v.standing) for v in recorded if v.standing is not None}
     disabled = {v.candidate.partition(":")[0] for v in recorded if v.reason == DISABLED}
     measured: Mapping[str, Performance | None] = {v.candidate: v.performance for v in recorded}
@@ -36,7 +36,7 @@ def replay(call: Call, catalog: Catalog, recorded: Sequence[Verdict], *, seed: i
         measured=lambda provider, model: measured.get(f"{provider}:{model}"),
         disabled=disabled,
     )
-    for reason in ("beyond_max_cost", "beyond_the_hold"):
+    for reason in ("at_limit", "beyond_max_cost", "beyond_the_hold"):
         made = narrow(made, [v.candidate for v in recorded if v.reason == reason], reason)
     return made
 

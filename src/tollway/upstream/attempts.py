@@ -21,6 +21,7 @@ from tollway.domain.errors import (
     ProviderFailed,
     ProviderFault,
     ProviderTimeout,
+    RateLimited,
     RequestError,
     RequestTooLarge,
     TollwayError,
@@ -28,8 +29,10 @@ from tollway.domain.errors import (
 from tollway.domain.observer import Observer
 from tollway.domain.plan import Candidate, Plan
 from tollway.domain.seams import HttpResponse, Transport
+from tollway.domain.usage import Usage
 from tollway.domain.waiting import Interrupted, Watch
 from tollway.upstream.dialect import Dialect, StreamReader
+from tollway.upstream.gate import Gate, Pass, send
 
 T = TypeVar("T")
 
@@ -43,6 +46,7 @@ NEXT: dict[Outcome, Next] = {
     "batch_timeout": "next",
     "rate_limited": "next",
     "overloaded": "next",
+    "at_limit": "next",
     "server_error": "same_once",
     "refused_by_provider": "next",
     "rejected": "give_up",
@@ -53,6 +57,8 @@ NEXT: dict[Outcome, Next] = {
 }
 
 SILENT: frozenset[Outcome] = frozenset({"first_byte_timeout", "batch_timeout"})  # not asked again for this call
+
+FULL: frozenset[Outcome] = frozenset({"rate_limited", "overloaded", "at_limit"})
 
 RETRY_PAUSE_S = (0.05, 0.25)  # before the same provider is asked again after a 500, jittered
 RETRY_AFTER_S_MAX = 10.0  # the longest a caller is kept waiting for a provider's Retry-After
@@ -68,6 +74,12 @@ class Trail(msgspec.Struct):
     attempts: list[AttemptRecord] = []
     faults: list[ProviderFault] = []
     asking: Candidate | None = None  # this one was sent the request, and hasn't failed
+    passed: Pass | None = None  # of the last attempt, where its provider has a gate
+
+    def used(self, usage: Usage | None) -> None:
+        """What the last attempt came to, where that is known."""
+        if self.passed is not None and usage is not None:
+            self.passed.used(usage)
 
     @property
     def tried(self) -> tuple[AttemptRecord, ...]:
@@ -129,13 +141,16 @@ class Attempts:
         clock: Clock,
         observer: Observer,
         jitter: Callable[[], float],
+        gate: Callable[[str], Gate | None] = lambda provider: None,
     ) -> None:
+        """`gate` is what every attempt at a provider passes first, where it has one."""
         self._transport = transport
         self._dialects = dialects
         self._answer_bytes_max = answer_bytes_max
         self._clock = clock
         self._observer = observer
         self._jitter = jitter
+        self._gate = gate
 
     async def answer(self, call: Call, plan: Plan, trail: Trail, watch: Watch) -> Answer:
         """One whole batch answer, from `trail.asking`. Raises TollwayError when nobody could give one; Interrupted."""
@@ -206,6 +221,8 @@ class Attempts:
             trail.asking = None
             self._note(trail, candidate, started, fault)
             trail.faults.append(fault)
+            if trail.passed is not None:
+                trail.passed.failed(fault.outcome)
             if fault.outcome == "refused_by_provider":
                 self._observer.alarm("provider_refuses_us", f"{candidate.provider}: {fault.detail}")
             return fault
@@ -229,8 +246,12 @@ class Attempts:
     async def _send(self, call: Call, plan: Plan, candidate: Candidate, trail: Trail) -> HttpResponse:
         """Awaited under the watch, which doesn't begin it for a call that was stopped: such a call asks nobody."""
         request = self._dialect(candidate).request(call, candidate, max_tokens=plan.caps.get(candidate.key))
+        gate = self._gate(candidate.provider)
+        trail.passed = None if gate is None else await gate.enter(call, candidate)
         trail.asking = candidate
-        return await self._transport.send(request)
+        if trail.passed is None:
+            return await self._transport.send(request)
+        return await send(self._transport, request, trail.passed)
 
     async def _batch(self, call: Call, plan: Plan, candidate: Candidate, trail: Trail, watch: Watch) -> Answer:
         started = self._clock.monotonic()
@@ -360,9 +381,11 @@ def _final_error(faults: list[ProviderFault], attempts: tuple[AttemptRecord, ...
             attempts=attempts,
         )
     tried = ", ".join(f"{attempt.provider} ({attempt.outcome})" for attempt in attempts) or "none"
-    if last is None or all(fault.outcome in ("rate_limited", "overloaded") for fault in faults):
+    if last is None or all(fault.outcome in FULL for fault in faults):
         waits = [fault.retry_after_ms for fault in faults if fault.retry_after_ms is not None]
-        return NoProviderAvailable(
+        unasked = bool(faults) and all(fault.outcome == "at_limit" for fault in faults)  # to try again makes sense
+        told: type[TollwayError] = RateLimited if unasked else NoProviderAvailable
+        return told(
             f"Every provider of this model is at its limit. Tried: {tried}. Try again later.",
             retry_after_ms=min(waits, default=5_000),
             attempts=attempts,

@@ -16,6 +16,7 @@ NEWS: dict[str, tuple[Any, ...]] = {
     "call_ended": (record("call-1"),),
     "attempt_ended": (ATTEMPT, "detail"),
     "request_refused": ("invalid_request", 400),
+    "limited": ("provider", "tokens", "p"),
     "committed": (5, 0.1),
     "alarm": ("what", "detail"),
 }

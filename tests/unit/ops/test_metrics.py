@@ -164,6 +164,16 @@ def test_every_alarm_in_the_code_is_known() -> None:
     assert raised - {"ledger_commit_"} | commits == set(ALARMS)
 
 
+def test_a_limit_that_held_is_counted_by_whose_it_is_and_what_was_limited(metrics: Metrics) -> None:
+    metrics.limited("wallet", "requests")
+    metrics.limited("wallet", "requests")
+    metrics.limited("provider", "concurrency", "p")
+    assert counted(metrics, "tollway_limited_total") == {
+        '{kind="requests",provider="",who="wallet"}': 2,
+        '{kind="concurrency",provider="p",who="provider"}': 1,
+    }
+
+
 def test_calls_in_flight_are_asked_for_at_every_scrape() -> None:
     answers = iter((2, 5))
     metrics = Metrics(lambda: next(answers), lambda: False)
@@ -183,6 +193,7 @@ def everything(metrics: Metrics) -> Metrics:
     metrics.call_ended(served())
     metrics.attempt_ended(AttemptRecord(provider="p", model="m", outcome="ok", first_token_ms=1.0), "")
     metrics.request_refused("missing_sign_in", 401)
+    metrics.limited("provider", "tokens", "p")
     metrics.committed(1, 0.001)
     return metrics
 

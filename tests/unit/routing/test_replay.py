@@ -94,7 +94,8 @@ def test_a_decision_comes_out_again_from_its_record(data: st.DataObject, call: C
         return
     held = data.draw(st.sets(st.sampled_from(keys)))
     dear = data.draw(st.sets(st.sampled_from(keys)))
-    final = narrow(narrow(whole, dear, "beyond_max_cost"), held, "beyond_the_hold")
+    full = data.draw(st.sets(st.sampled_from(keys)))
+    final = narrow(narrow(narrow(whole, full, "at_limit"), dear, "beyond_max_cost"), held, "beyond_the_hold")
     asked, verdicts = record(call, final.verdicts)
     again = replay(asked.call(call.model), made, verdicts, seed=seed)
     assert again == final

@@ -1,0 +1,1 @@
+"""How often and how much at once: of a wallet, of a provider, of an address that has not said who it is."""
