@@ -27,6 +27,7 @@ from tollway.domain.errors import (
     InvalidSignIn,
     MissingSignIn,
     NotYetValid,
+    RateLimited,
     RevokedSignIn,
     SignInError,
     UnsupportedChain,
@@ -328,3 +329,22 @@ async def test_a_refusal_is_a_401_that_never_shows_the_signature_or_touches_the_
     for wallet in WALLETS:
         assert wallet.sign(text().encode())[:16] not in error.message + str(error.details)
     assert gate.ledger.applied == []
+
+
+# --- whoever counts attempts
+
+
+async def test_what_is_known_from_before_is_not_examined_and_whoever_asks_before_that_may_refuse() -> None:
+    gate, asked = Gate(), list[str]()
+
+    async def unknown() -> None:
+        asked.append("may it be examined?")
+        if len(asked) > 1:
+            raise RateLimited("not now")
+
+    for _ in range(3):
+        await gate.sign_in.identify(header(), None, unknown=unknown)
+    assert len(asked) == 1
+    with pytest.raises(RateLimited):
+        await gate.sign_in.identify(header(EVM), None, unknown=unknown)
+    assert (await gate.sign_in.identify(header(EVM), None)).account.startswith("eip155:")
