@@ -348,3 +348,21 @@ async def test_what_was_limited_is_counted_for_the_operator() -> None:
         await router.router.operator({"path": "/metrics", "method": "GET"}, None, send)  # type: ignore[arg-type]
         assert b'tollway_limited_total{kind="requests",provider="",who="wallet"} 2.0' in text
         assert account_id(wallet).encode() not in text
+
+
+# --- a new configuration
+
+
+async def test_a_new_rate_finds_what_was_used_under_the_old_one_and_places_are_given_back_across_it() -> None:
+    async with running(HELD, config=limits('requests = "2/min"\nconcurrency = 1')) as router:
+        wallet = await router.wallet("1.00")
+        waiting = asyncio.ensure_future(router.post(wallet, chat()))
+        await router.simulator.waiting("b", 1)
+        assert await router.reload(('"2/min"', '"3/min"'))
+        refused(await router.post(wallet, chat()), 429, "rate_limited", says="has 1 calls under way")
+        router.simulator.release("b")
+        assert (await waiting).status_code == 200
+        answers = [await router.post(wallet, chat()) for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [200, 200, 429]
+        assert left(answers[0]) == ("3", "1")
+        await leaves_nothing(router)

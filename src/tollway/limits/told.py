@@ -11,10 +11,6 @@ Kind = Literal["requests", "tokens", "concurrency", "reads", "arriving", "nonces
 
 CROWDED_MS = 1_000  # nobody knows when another of the caller's own calls ends
 
-_NAMES = {
-    kind: tuple(f"x-ratelimit-{name}-{kind}".encode() for name in ("limit", "remaining", "reset"))
-    for kind in ("requests", "tokens")
-}
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
@@ -38,17 +34,26 @@ def duration_text(seconds: float) -> str:
 
 def tightest(levels: Sequence[Level]) -> Level:
     """Of which the least is left; of equals the one that takes longest to be whole."""
-    return min(levels, key=lambda level: (level.left, -level.whole_s))
+    return levels[0] if len(levels) == 1 else min(levels, key=lambda level: (level.left, -level.whole_s))
 
 
-def headers(kind: Literal["requests", "tokens"], levels: Sequence[Level]) -> list[Header]:
-    """`x-ratelimit-*` of one kind, by its tightest rate."""
-    level = levels[0] if len(levels) == 1 else tightest(levels)
-    limit, remaining, reset = _NAMES[kind]
+def requests_headers(levels: Sequence[Level]) -> list[Header]:
+    """By the tightest rate."""
+    level = tightest(levels)
     return [
-        (limit, b"%d" % level.rate.most),
-        (remaining, b"%d" % level.left),
-        (reset, duration_text(level.whole_s).encode()),
+        (b"x-ratelimit-limit-requests", b"%d" % level.rate.most),
+        (b"x-ratelimit-remaining-requests", b"%d" % level.left),
+        (b"x-ratelimit-reset-requests", duration_text(level.whole_s).encode()),
+    ]
+
+
+def tokens_headers(levels: Sequence[Level]) -> list[Header]:
+    """By the tightest rate."""
+    level = tightest(levels)
+    return [
+        (b"x-ratelimit-limit-tokens", b"%d" % level.rate.most),
+        (b"x-ratelimit-remaining-tokens", b"%d" % level.left),
+        (b"x-ratelimit-reset-tokens", duration_text(level.whole_s).encode()),
     ]
 
 

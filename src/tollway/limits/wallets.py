@@ -130,9 +130,9 @@ class Share:
         """What is left, as it was last said."""
         found: list[Header] = []
         if self._first is not None and self._allowance.requests:
-            found = told.headers("requests", self._first.levels[0])
+            found = told.requests_headers(self._first.levels[0])
         if self._last is not None and self._allowance.tokens:
-            found += told.headers("tokens", self._last.levels[-1])
+            found += told.tokens_headers(self._last.levels[-1])
         return found
 
     def _refused(self, taken: Taken, short: int) -> RateLimited:

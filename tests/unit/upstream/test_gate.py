@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from helpers.attempting import TIMEOUTS, Bench, answer, at, candidate, failure, fault, tokens
+from helpers.attempting import TIMEOUTS, Bench, answer, at, failure, fault, tokens
 from helpers.scripted import SILENCE
 from helpers.virtual_time import virtual_time
 from tollway.domain.answer import Outcome
@@ -13,7 +13,8 @@ from tollway.domain.call import Call
 from tollway.domain.errors import NoProviderAvailable, ProviderFault, RateLimited
 from tollway.domain.plan import Candidate
 from tollway.domain.usage import Usage
-from tollway.upstream.endpoint import Endpoint
+
+OPEN = "free"  # a provider without a gate
 
 
 class CountingGate:
@@ -51,9 +52,7 @@ class CountingPass:
 
 def gated(gate: CountingGate, *candidates: Candidate, **steps: Any) -> Bench:
     bench = Bench(*candidates, **steps)
-    bench.attempts._endpoints = {
-        name: Endpoint(id=name, base_url=f"https://{name}.test/v1", api_key="sk-secret-1", gate=gate) for name in steps
-    }
+    bench.attempts._gate = lambda provider: None if provider == OPEN else gate
     return bench
 
 
@@ -121,11 +120,10 @@ async def test_an_attempt_leaves_when_its_call_is_stopped_or_cancelled(how: str)
 @virtual_time
 async def test_who_finds_no_room_was_not_asked_and_the_next_is() -> None:
     gate = CountingGate(room=0)
-    bench = gated(gate, a=[answer()], b=[answer()])
-    bench.attempts._endpoints = {**bench.attempts._endpoints, "b": Endpoint(id="b", base_url="https://b.test/v1")}
+    bench = gated(gate, a=[answer()], free=[answer()])
     await bench.answer()
-    assert bench.transport.asked == ["b"]
-    assert bench.outcomes == [("a", "at_limit"), ("b", "ok")]
+    assert bench.transport.asked == [OPEN]
+    assert bench.outcomes == [("a", "at_limit"), (OPEN, "ok")]
     assert bench.trail.passed is None
 
 
@@ -138,8 +136,7 @@ async def test_when_nobody_had_room_the_caller_may_try_again_when_the_first_has(
 
 @virtual_time
 async def test_when_somebody_was_asked_the_router_has_tried_what_it_could() -> None:
-    bench = gated(CountingGate(room=0), candidate("a"), candidate("b"), a=[], b=[failure(429, retry_after="600")])
-    bench.attempts._endpoints = {**bench.attempts._endpoints, "b": Endpoint(id="b", base_url="https://b.test/v1")}
+    bench = gated(CountingGate(room=0), a=[], free=[failure(429, retry_after="600")])
     error = await bench.refused()
     assert isinstance(error, NoProviderAvailable)
     assert error.retry_after_ms == 7_000
