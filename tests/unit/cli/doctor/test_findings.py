@@ -20,7 +20,7 @@ from tollway.cli.doctor.providers import listed, plain, tokens
 from tollway.config.load import loads
 from tollway.config.places import ledger_url
 from tollway.metering.price_book import OPERATOR, PriceRow
-from tollway.metering.price_list import ListedPrice, price_list
+from tollway.metering.price_list import ListedModel, price_list
 
 CONFIG = """
 [[providers]]
@@ -117,7 +117,7 @@ def test_every_mistake_of_a_configuration_is_a_problem_of_its_own(folder: Path) 
     (folder / "openai.key").unlink()
     config, said = read(folder / "tollway.toml", {})
     assert config is None
-    assert states(said) == ["problem"] * 4
+    assert states(said) == ["problem"] * 3
     assert [word for word in ("server.listen", "context", "openai.key") if word not in str(said)] == []
 
 
@@ -141,7 +141,7 @@ def test_a_provider_without_a_key_is_a_warning_unless_it_is_on_this_machine(base
 
 def said_of(row: PriceRow, today: dt.date, monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[Finding]:
     config = loads(CONFIG, {}, folder)
-    listing = ListedPrice(price=row.price, row=row)
+    listing = ListedModel(price=row.price, row=row, context_length=128_000, max_output_tokens=16_384)
     monkeypatch.setattr(looked_prices, "price_list", lambda config: {("openai", "openai/gpt-4o"): listing})
     return prices(config, today)[1]
 
