@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 
+from tollway.domain.keys import Key
 from tollway.domain.record import CallRecord, Delivery
 
 # --- commands
@@ -21,6 +22,8 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     bounds: tuple[int, ...]  # distinct, largest first, not empty
     unlimited: bool = False  # metered mode: grant the largest whatever the balance
     model: str = ""  # for the statement
+    key: str = ""  # the delegated key that the caller came with
+    models: tuple[str, ...] = ()  # that may serve it: what the key must allow
 
 
 class Post(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -91,7 +94,25 @@ class SetProvider(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     disabled: Disabled | None
 
 
-Command = Hold | Post | Void | Credit | BurnNonce | Revoke | NoteDelivery | SetProvider
+class CreateKey(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Give out a delegated key. Of its secret only the hash is ever known here."""
+
+    key: Key
+    secret_hash: str  # sha256, hex
+
+    @property
+    def id(self) -> str:
+        return self.key.id
+
+
+class EndKey(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Take a key's powers away, for calls to come, for good. The key stays known."""
+
+    id: str
+    account: str  # whose key it must be
+
+
+Command = Hold | Post | Void | Credit | BurnNonce | Revoke | NoteDelivery | SetProvider | CreateKey | EndKey
 
 # --- results
 
@@ -102,7 +123,8 @@ class Held(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Insufficient(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    available: int
+    available: int  # to this caller: the lesser of the two
+    short: Literal["balance", "key"] = "balance"  # which has less
 
 
 class Posted(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -136,6 +158,14 @@ class ProviderSet(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     pass
 
 
+class KeyCreated(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    pass
+
+
+class KeyEnded(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    at_ms: int  # the first time that it was said
+
+
 RefusalReason = Literal[
     "unknown_account",
     "unknown_hold",
@@ -146,6 +176,10 @@ RefusalReason = Literal[
     "invalid_amount",
     "source_exhausted",
     "nonce_used",
+    "unknown_key",
+    "key_ended",
+    "key_expired",
+    "model_not_allowed",
 ]
 
 
@@ -155,7 +189,20 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     reason: RefusalReason
 
 
-Result = Held | Insufficient | Posted | Voided | Credited | Burned | Revoked | Noted | ProviderSet | Refused
+Result = (
+    Held
+    | Insufficient
+    | Posted
+    | Voided
+    | Credited
+    | Burned
+    | Revoked
+    | Noted
+    | ProviderSet
+    | KeyCreated
+    | KeyEnded
+    | Refused
+)
 
 # --- views
 

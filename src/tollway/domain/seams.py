@@ -7,6 +7,7 @@ from typing import Protocol
 import msgspec
 
 from tollway.domain.commands import Balance, Command, Disabled, Result, Statement, UsageBy, UsageReport
+from tollway.domain.keys import KeyPage, KeyState
 from tollway.domain.limit import Ask, Taken
 from tollway.domain.record import CallRecord
 
@@ -78,6 +79,12 @@ class Ledger(Protocol):
     async def disabled(self) -> Mapping[str, Disabled]:
         """The providers that are out of service, by id: as every `SetProvider` that was answered before this was asked
         says, on whichever replica. Not to be changed. Raises as `revoked` does."""
+
+    async def key(self, secret_hash: str) -> KeyState | None:
+        """The delegated key with this secret (sha256, hex), ended or not; as `revoked` says it is known."""
+
+    async def keys(self, account: str, *, limit: int, cursor: str | None = None) -> KeyPage:
+        """An account's delegated keys, newest first. ValueError for a cursor that is not one of ours."""
 
     async def secret(self, name: str) -> bytes:
         """32 random bytes under `name`, made on first use and kept with the books (the HMAC key of nonces)."""

@@ -71,7 +71,7 @@ class _Replay:
             if row[4] is None:
                 self._differ(f"transfer {row[0]}: its account does not exist")
                 continue
-            self._enter(read_transfer(row), epoch=row[18], has_call=bool(row[19]))
+            self._enter(read_transfer(row), epoch=row[19], has_call=bool(row[20]))
         for own, hold in self._open.items():
             if own in self._expired:
                 report.unsettled += 1
@@ -191,6 +191,8 @@ def _end_faults(transfer: Transfer, hold: Transfer, *, late: bool) -> list[str]:
         faults.append("is of another account than its hold")
     if transfer.held != (0 if late else hold.amount):
         faults.append(f"gives {transfer.held} back, where {0 if late else hold.amount} was held")
+    if transfer.key != hold.key:
+        faults.append("is counted for another key than its hold")
     if transfer.kind == "post":
         over = max(0, transfer.amount - hold.amount)
         if transfer.amount > transfer.price or (transfer.over_max is not None and over > transfer.over_max):

@@ -8,9 +8,10 @@ from typing import Any
 
 from tollway.domain.answer import RESPONSE_ID_CHARS_MAX
 from tollway.domain.commands import BurnNonce, Command, Revoke, SetProvider
+from tollway.domain.keys import Key
 from tollway.domain.record import CallRecord, Delivery
 from tollway.ledger.books import Books
-from tollway.ledger.decision import KINDS, Decision, DeliveryNote
+from tollway.ledger.decision import KINDS, Decision, DeliveryNote, KnownKey
 from tollway.ledger.transfer import Account, Transfer, provider_of
 from tollway.ledger.usage import DAY_MS, Sums, add_call
 from tollway.wire import json
@@ -29,6 +30,7 @@ class Batch:
         "deliveries",
         "forget_nonces_ms",
         "forget_revocations_ms",
+        "keys",
         "number",
         "rows",
         "state",
@@ -47,6 +49,7 @@ class Batch:
         self.state: Row = ()
         self.forget_nonces_ms: int | None = None  # nonces that expired up to then may go
         self.forget_revocations_ms = 0
+        self.keys: set[str] = set()  # on their way to disk
         self.deliveries: dict[str, Delivery] = {}  # by call id: on their way to disk
         self.usage: dict[tuple[int, int, str, str], Sums] = {}  # of posts by day, account, model, provider
         self.usage_by_user: dict[tuple[int, int, str], Sums] = {}  # by day, account, user
@@ -71,6 +74,10 @@ class Batch:
             self._append("insert_nonce", (note.account, note.nonce, note.expires_ms))
         elif isinstance(note, Revoke):
             self._append("insert_revocation", (note.message_hash, note.account, note.expires_ms))
+        elif isinstance(note, KnownKey):
+            row = (note.key.id, note.key.account, note.secret_hash, json.encode(note.key).decode(), note.ended_ms)
+            self._append("insert_key", row)
+            self.keys.add(note.key.id)
         elif isinstance(note, SetProvider):
             off = note.disabled
             self._append("insert_provider", (note.provider, off and off.since_ms, off and off.why))
@@ -126,7 +133,7 @@ class Batch:
         for query, rows in self.rows.items():
             if query == "insert_nonce":
                 found.update((account, nonce) for account, nonce, _ in rows)
-            elif query in ("insert_revocation", "insert_provider"):
+            elif query in ("insert_revocation", "insert_provider", "insert_key"):
                 found.update(row[0] for row in rows)
             elif query in _TRANSFER_QUERIES:
                 found.update(row[1] for row in rows)
@@ -183,7 +190,7 @@ def _row(transfer: Transfer, decision: Decision, epoch: int) -> tuple[str, Row]:
     )
     if kind == "hold":
         bounds = json.encode(transfer.bounds).decode()
-        return "insert_hold", (*common, epoch, bounds, transfer.unlimited, transfer.model)
+        return "insert_hold", (*common, epoch, bounds, transfer.unlimited, transfer.model, transfer.key or None)
     if kind == "post":
         provider = decision.legs[1][1]
         return "insert_post", (
@@ -195,16 +202,23 @@ def _row(transfer: Transfer, decision: Decision, epoch: int) -> tuple[str, Row]:
             transfer.cost,
             transfer.over_max,
             transfer.late,
+            transfer.key or None,
         )
     if kind == "credit":
         return "insert_credit", (*common, debit.no, transfer.ref)
-    return f"insert_{kind}", (*common, transfer.model, transfer.held)
+    return f"insert_{kind}", (*common, transfer.model, transfer.held, transfer.key or None)
+
+
+def read_key(row: Row) -> KnownKey:
+    """A delegated key from the columns that the queries `key`, `key_of_secret` and `keys_of` select."""
+    terms, secret_hash, ended_ms = row[:3]
+    return KnownKey(json.decode_as(terms.encode(), Key), secret_hash, ended_ms)
 
 
 def read_transfer(row: Row) -> Transfer:
     """A transfer from the columns that the queries `chain`, `statement`, `pending_holds`, `all_transfers` select."""
     seq, own_id, kind, at_ms, account, previous, amount, available, counterparty, bounds, unlimited, model = row[:12]
-    held, price, cost, over_max, late, ref = row[12:18]
+    held, price, cost, over_max, late, ref, key = row[12:19]
     return Transfer(
         seq=seq,
         id=own_id,
@@ -224,4 +238,5 @@ def read_transfer(row: Row) -> Transfer:
         over_max=over_max,
         late=bool(late),
         ref=ref or "",
+        key=key or "",
     )

@@ -13,6 +13,8 @@ free balance is `credits_posted - debits_posted - debits_pending`. The accounts:
     router:revenue    what we keep; pending holds stand here too, on the credit side
     router:loss       what the operator bore: cost that no wallet paid
     source:<name>     where money came from ("operator", "welcome")
+    key:<id>[:<period>]  what a delegated key has spent and holds, in its life or in one of its periods. No money is in
+                      it: a leg moves both of its sides alike, so that it counts and every sum stays what it is
 
 Every transfer carries the id of the command that made it. The transfers that share an id are its chain, oldest first,
 and the last of them is its state. Down: the state; across: what is asked of it. `=` repeats the answer given before,
@@ -26,8 +28,9 @@ when the content is the same as before, and is refused with id_reused when it is
     voided      id_reused   =           already_voided   =               already_voided
     expired     id_reused   =           posted (late)    hold_expired    =
 
-What counts as content is the money: account, bounds and `unlimited` of a hold; price, provider, cost and `over_max` of
-a post; account, amount, source and ref of a credit. Labels and the call's record ride along; the first ones stay.
+What counts as content is the money: account, bounds, `unlimited` and key of a hold; price, provider, cost and
+`over_max` of a post; account, amount, source and ref of a credit. Labels and the call's record ride along; the first
+ones stay.
 
 Warts: a hold of 0 is allowed, for a model whose written price is 0. A late post finds its hold given back, so all of it
 comes from the free balance; what isn't there any more is the operator's loss. Only holds granted `unlimited` may take
@@ -38,7 +41,9 @@ from tollway.domain.commands import (
     Burned,
     BurnNonce,
     Command,
+    CreateKey,
     Credit,
+    EndKey,
     Hold,
     Noted,
     NoteDelivery,
@@ -52,6 +57,7 @@ from tollway.domain.commands import (
 from tollway.ledger.credits import credit
 from tollway.ledger.decision import UNKNOWN, Decision, DeliveryNote, Expire, View, state_of
 from tollway.ledger.holds import give_back, post, reserve
+from tollway.ledger.keys import create, end
 
 
 def decide(command: Command | Expire, view: View, seq: int, at_ms: int) -> Decision:
@@ -72,6 +78,10 @@ def decide(command: Command | Expire, view: View, seq: int, at_ms: int) -> Decis
         return Decision(Burned(), note=command)
     if isinstance(command, SetProvider):
         return Decision(ProviderSet(), note=command)
+    if isinstance(command, CreateKey):
+        return create(command, view)
+    if isinstance(command, EndKey):
+        return end(command, view, at_ms)
     return Decision(Revoked(), note=command)
 
 

@@ -9,10 +9,24 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from tollway.domain.commands import BurnNonce, Command, Credit, Disabled, Hold, Post, Revoke, SetProvider
+from tollway.domain.commands import (
+    BurnNonce,
+    Command,
+    CreateKey,
+    Credit,
+    Disabled,
+    EndKey,
+    Hold,
+    NoteDelivery,
+    Post,
+    Revoke,
+    SetProvider,
+    Void,
+)
 from tollway.domain.ids import id_time_ms
+from tollway.domain.keys import key_of
 from tollway.ledger.book import decide
-from tollway.ledger.decision import Decision, DeliveryNote, Expire
+from tollway.ledger.decision import Decision, Expire, KnownKey, Note
 from tollway.ledger.transfer import (
     LOSS,
     REVENUE,
@@ -23,7 +37,7 @@ from tollway.ledger.transfer import (
     source_account,
 )
 
-Key = tuple[Literal["account", "chain"], str]
+Key = tuple[Literal["account", "chain", "key"], str]
 
 # A revocation is kept for a day beyond its message's expiry, so that a clock set back can't bring the message to life.
 REVOCATION_GRACE_MS = 24 * 3600 * 1000
@@ -40,6 +54,7 @@ class Books:
         self._ended: dict[str, tuple[Transfer, ...]] = {}
         self._ended_before: dict[str, tuple[Transfer, ...]] = {}
         self.revocations: dict[str, int] = {}  # message hash -> expires_ms
+        self.keys: dict[str, KnownKey | None] = {}  # by id; None: there is none
         self.disabled: dict[str, Disabled] = {}  # by provider
         self._nonces: set[bytes] = set()
         self._nonces_by_age: deque[tuple[int, bytes]] = deque()
@@ -63,6 +78,11 @@ class Books:
     def chain(self, id: str) -> tuple[Transfer, ...]:
         return self.pending.get(id) or self._ended.get(id) or self._ended_before.get(id) or ()
 
+    def key(self, id: str) -> KnownKey | None:
+        known = self.keys.get(id)
+        assert known is not None or id in self.keys or self._complete, f"key {id} was not loaded"
+        return known
+
     def nonce_used(self, account: str, nonce: str) -> bool:
         return _digest(account, nonce) in self._nonces
 
@@ -79,27 +99,56 @@ class Books:
             self.newest_ms = made_ms
         return False
 
-    def missing(self, commands: Sequence[Command]) -> list[Key]:
-        """What the book needs for these that isn't in memory."""
-        accounts = self.accounts
+    def missing(self, commands: Sequence[Command], at_ms: int) -> list[Key]:
+        """What the book needs for these, if it decides them at `at_ms`, and isn't in memory."""
         missing: list[Key] = []
         for command in commands:
             if isinstance(command, (BurnNonce, Revoke, SetProvider)):
                 continue
+            if isinstance(command, (CreateKey, EndKey)):
+                if command.id not in self.keys:
+                    missing.append(("key", command.id))
+                continue
             if self.must_look_up(command.id):
                 missing.append(("chain", command.id))
-            if isinstance(command, (Hold, Credit)):
-                if command.account not in accounts:
-                    missing.append(("account", command.account))
-            else:
-                chain = self.chain(command.id)
-                if chain and chain[0].account not in accounts:
-                    missing.append(("account", chain[0].account))
-            if isinstance(command, Post) and (provider := provider_account(command.provider)) not in accounts:
-                missing.append(("account", provider))
-            elif isinstance(command, Credit) and (source := source_account(command.source)) not in accounts:
-                missing.append(("account", source))
+            missing += [("account", own) for own in self._accounts_of(command) if own not in self.accounts]
+            key = self._key_of(command)
+            if not key:
+                continue
+            if key not in self.keys:
+                missing.append(("key", key))
+            elif isinstance(command, Hold) and (known := self.keys[key]) is not None:
+                spending = known.key.spending(at_ms)
+                if spending not in self.accounts:
+                    missing.append(("account", spending))
         return missing
+
+    def _accounts_of(self, command: Hold | Post | Void | Credit | NoteDelivery) -> list[str]:
+        """Those that a command moves, as far as it and the chain of its id tell."""
+        if isinstance(command, Hold):
+            return [command.account]
+        if isinstance(command, Credit):
+            return [command.account, source_account(command.source)]
+        chain = self.chain(command.id)
+        found = [chain[0].account] if chain else []
+        if chain and chain[0].key:
+            found.append(chain[0].key)
+        if isinstance(command, Post):
+            found.append(provider_account(command.provider))
+        return found
+
+    def _key_of(self, command: Hold | Post | Void | Credit | NoteDelivery) -> str:
+        """The key whose limit decides on a command, "" where none does."""
+        if isinstance(command, Hold):
+            return command.key
+        chain = self.chain(command.id) if isinstance(command, Post) else ()
+        return key_of(chain[0].key) if chain else ""
+
+    def drop_older_keys(self, needed: Iterable[str]) -> None:
+        """Keep the younger half, and those in `needed`. Only for a store that has committed the others."""
+        kept = {own: self.keys[own] for own in needed if own in self.keys}
+        kept.update(list(self.keys.items())[len(self.keys) // 2 :])
+        self.keys = kept
 
     def drop_older_accounts(self, needed: Iterable[Account]) -> None:
         """Keep the younger half, and those in `needed`. Only for a store that has committed the others."""
@@ -134,12 +183,14 @@ class Books:
         elif decision.note is not None:
             self.note(decision.note)
 
-    def note(self, note: BurnNonce | Revoke | DeliveryNote | SetProvider) -> None:
+    def note(self, note: Note) -> None:
         if isinstance(note, BurnNonce):
             self.burn(note.account, note.nonce, note.expires_ms)
         elif isinstance(note, Revoke):
             known_ms = self.revocations.get(note.message_hash, 0)
             self.revocations[note.message_hash] = max(known_ms, note.expires_ms)
+        elif isinstance(note, KnownKey):
+            self.keys[note.key.id] = note
         elif isinstance(note, SetProvider):
             # A new dict: who was given the old one goes on with what was so when it was asked for.
             others = {provider: known for provider, known in self.disabled.items() if provider != note.provider}

@@ -18,6 +18,7 @@ from tollway.domain.commands import (
     SetProvider,
     Voided,
 )
+from tollway.domain.keys import Key
 from tollway.domain.record import CallRecord, Delivery
 from tollway.ledger.transfer import Account, Kind, Leg, Transfer, fits, legs_of
 
@@ -66,6 +67,14 @@ class DeliveryNote(msgspec.Struct, frozen=True, gc=False):
     delivery: Delivery
 
 
+class KnownKey(msgspec.Struct, frozen=True, gc=False):
+    """A delegated key as the books have it."""
+
+    key: Key
+    secret_hash: str
+    ended_ms: int | None = None
+
+
 class View(Protocol):
     """What the books say, as far as a command needs it."""
 
@@ -79,7 +88,13 @@ class View(Protocol):
     def chain(self, id: str) -> tuple[Transfer, ...]:
         """The transfers that share this id, oldest first."""
 
+    def key(self, id: str) -> KnownKey | None:
+        """The delegated key; None when there is none of that id."""
+
     def nonce_used(self, account: str, nonce: str) -> bool: ...
+
+
+Note = BurnNonce | Revoke | DeliveryNote | SetProvider | KnownKey  # what is written that is no transfer
 
 
 class Decision(msgspec.Struct, frozen=True, gc=False):
@@ -89,7 +104,7 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     transfer: Transfer | None = None
     legs: tuple[Leg, ...] = ()
     record: CallRecord | None = None
-    note: BurnNonce | Revoke | DeliveryNote | SetProvider | None = None
+    note: Note | None = None
 
 
 def state_of(chain: tuple[Transfer, ...]) -> State:

@@ -3,9 +3,11 @@
 import msgspec
 
 from tollway.domain.commands import Hold, Insufficient, Post, Refused, Void
+from tollway.domain.keys import key_of
 from tollway.domain.money import AMOUNT_NANO_MAX
 from tollway.domain.record import CallRecord
 from tollway.ledger.decision import INVALID, REUSED, SAME, TABLE, Decision, Expire, View, answer_of, booked, state_of
+from tollway.ledger.keys import left, left_over, refusal
 from tollway.ledger.transfer import Kind, Transfer, is_wallet, provider_account
 
 
@@ -18,10 +20,20 @@ def reserve(command: Hold, view: View, seq: int, at_ms: int) -> Decision:
             and first.account == command.account
             and first.bounds == command.bounds
             and first.unlimited == command.unlimited
+            and key_of(first.key) == command.key
         )
         return Decision(answer_of(first) if same else REUSED)
     if not is_wallet(command.account):
         return Decision(Refused(reason="unknown_account"))
+    spending, allowed = "", AMOUNT_NANO_MAX
+    if command.key:
+        known = view.key(command.key)
+        reason = refusal(command, known, at_ms)
+        if known is None or reason is not None:
+            return Decision(Refused(reason=reason or "unknown_key"))
+        spending = known.key.spending(at_ms)
+        if (limit := left(known, spending, view)) is not None:
+            allowed = limit
     wallet = view.account(command.account)
     available = wallet.available
     bounds = command.bounds
@@ -29,11 +41,13 @@ def reserve(command: Hold, view: View, seq: int, at_ms: int) -> Decision:
     for bound in bounds:
         if not 0 <= bound <= AMOUNT_NANO_MAX:
             return Decision(INVALID)
-        if bound > granted and (bound <= available or command.unlimited):
+        if bound > granted and (bound <= available or command.unlimited) and bound <= allowed:
             granted = bound
     if not bounds:
         return Decision(INVALID)
     if granted < 0:
+        if allowed < available or command.unlimited:
+            return Decision(Insufficient(available=max(allowed, 0), short="key"))
         return Decision(Insufficient(available=available))
     transfer = Transfer(
         seq=seq,
@@ -47,6 +61,7 @@ def reserve(command: Hold, view: View, seq: int, at_ms: int) -> Decision:
         bounds=bounds,
         unlimited=command.unlimited,
         model=command.model,
+        key=spending,
     )
     return booked(transfer, view)
 
@@ -65,7 +80,7 @@ def post(command: Post, view: View, seq: int, at_ms: int) -> Decision:
     late = len(chain) > 1
     held = 0 if late else hold.amount
     wallet = view.account(hold.account)
-    charged = _charged(command, hold, held, wallet.available)
+    charged = _charged(command, hold, held, wallet.available, left_over(hold, view))
     transfer = Transfer(
         seq=seq,
         id=command.id,
@@ -82,20 +97,23 @@ def post(command: Post, view: View, seq: int, at_ms: int) -> Decision:
         cost=cost,
         over_max=over_max,
         late=late,
+        key=hold.key,
     )
     return booked(transfer, view, _settled(command.record, hold, charged, cost))
 
 
-def _charged(command: Post, hold: Transfer, held: int, available: int) -> int:
-    """What the wallet pays: the price within the hold, then what is over it as far as that is allowed and free."""
+def _charged(command: Post, hold: Transfer, held: int, available: int, allowed: int | None) -> int:
+    """What the wallet pays: the price within the hold, then what is over it as far as that is free, and allowed by
+    the caller and by the limit of the key that the hold was made through (`allowed`)."""
     within = min(command.price, hold.amount)
     over = command.price - within
     if command.over_max is not None:
         over = min(over, command.over_max)
-    if hold.unlimited:
-        return within + over
     secured = min(within, held)
-    return secured + min(within + over - secured, max(available, 0))
+    unsecured = within + over - secured
+    if allowed is not None:
+        unsecured = min(unsecured, max(allowed, 0))
+    return secured + (unsecured if hold.unlimited else min(unsecured, max(available, 0)))
 
 
 def give_back(command: Void | Expire, view: View, seq: int, at_ms: int) -> Decision:
@@ -119,6 +137,7 @@ def give_back(command: Void | Expire, view: View, seq: int, at_ms: int) -> Decis
         available=wallet.available + hold.amount,
         model=hold.model,
         held=hold.amount,
+        key=hold.key,
     )
     return booked(transfer, view, _settled(command.record, hold, 0, 0) if isinstance(command, Void) else None)
 

@@ -9,9 +9,11 @@ import msgspec
 from tollway.domain.clock import Clock
 from tollway.domain.commands import Balance, Command, Disabled, Result, Statement, UsageBy, UsageReport
 from tollway.domain.errors import LedgerUnavailable
+from tollway.domain.keys import KeyPage, KeyState
 from tollway.domain.record import CallRecord
+from tollway.ledger import keys
 from tollway.ledger.books import Books
-from tollway.ledger.decision import DeliveryNote, Expire
+from tollway.ledger.decision import DeliveryNote, Expire, KnownKey
 from tollway.ledger.statement import check_limit, decode_cursor, statement_of
 from tollway.ledger.transfer import Transfer, provider_of
 from tollway.ledger.usage import DAY_MS, Sums, add_call, check_period, day_key, day_number, report
@@ -83,6 +85,18 @@ class MemoryLedger:
                 add_call(groups, keys.get(by, record.user), record.usage, post.amount)
         return report(by, groups)
 
+    async def key(self, secret_hash: str) -> KeyState | None:
+        known = next((known for known in self._keys() if known.secret_hash == secret_hash), None)
+        return None if known is None else self._key_state(known)
+
+    async def keys(self, account: str, *, limit: int, cursor: str | None = None) -> KeyPage:
+        check_limit(limit)
+        before = keys.before(cursor)
+        own = sorted((known for known in self._keys() if known.key.account == account), key=_by_id, reverse=True)
+        found = [self._key_state(known) for known in own if known.key.id < before]
+        living = sum(known.ended_ms is None for known in own)
+        return keys.page(found[: limit + 1], limit, living=living, total=len(own))
+
     async def revoked(self, message_hash: str) -> bool:
         return message_hash in self._books.revocations
 
@@ -94,6 +108,12 @@ class MemoryLedger:
 
     async def aclose(self) -> None:
         self._closed = True
+
+    def _keys(self) -> list[KnownKey]:
+        return [known for known in self._books.keys.values() if known is not None]
+
+    def _key_state(self, known: KnownKey) -> KeyState:
+        return keys.state(known, self._books.account(known.key.spending(self._clock.now_ms())))
 
     def _carry_out(self, command: Command | Expire, at_ms: int) -> Result | None:
         decision = self._books.decide(command, at_ms)
@@ -117,3 +137,7 @@ class MemoryLedger:
         self._records[note.account, note.id] = record
         if record.response_id is not None and self._by_response[note.account, record.response_id].id == note.id:
             self._by_response[note.account, record.response_id] = record
+
+
+def _by_id(known: KnownKey) -> str:
+    return known.key.id

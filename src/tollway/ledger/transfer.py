@@ -9,10 +9,11 @@ from typing import Literal
 import msgspec
 
 from tollway.domain.commands import Balance
+from tollway.domain.keys import PREFIX
 
 REVENUE = "router:revenue"  # what we keep; pending holds stand here too, on the credit side
 LOSS = "router:loss"  # what the operator bore: cost that no wallet paid
-_NOT_WALLETS = ("provider:", "router:", "source:")
+_NOT_WALLETS = ("provider:", "router:", "source:", PREFIX)
 
 # Counters live in 64-bit columns (9.22e18). One transfer moves a counter by at most two amounts, which fit above this.
 COUNTER_NANO_MAX = 9 * 10**18
@@ -67,6 +68,7 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     over_max: int | None = None  # post
     late: bool = False  # post: the hold had expired
     ref: str = ""  # credit
+    key: str = ""  # hold and its ends: the account that counts what the caller's key spends
 
 
 Leg = tuple[Account, Account, int, int]  # debit, credit, by how much pending and posted move; both sides alike
@@ -75,13 +77,24 @@ Accounts = Callable[[str], Account]
 
 def legs_of(transfer: Transfer, account: Accounts) -> tuple[Leg, ...]:
     """The counters a transfer moves. The wallet is the first leg's debit side; for a credit its credit side."""
-    wallet = account(transfer.account)
     kind = transfer.kind
-    if kind == "hold":
-        return ((wallet, account(REVENUE), transfer.amount, 0),)
     if kind == "credit":
-        return ((account(transfer.counterparty), wallet, 0, transfer.amount),)
-    if kind != "post":
+        return ((account(transfer.counterparty), account(transfer.account), 0, transfer.amount),)
+    legs = _legs(transfer, account)
+    if not transfer.key:
+        return legs
+    spending = account(transfer.key)
+    if kind == "hold":
+        return (*legs, (spending, spending, transfer.amount, 0))
+    return (*legs, (spending, spending, -transfer.held, transfer.amount if kind == "post" else 0))
+
+
+def _legs(transfer: Transfer, account: Accounts) -> tuple[Leg, ...]:
+    """What a hold or an end of one moves between the wallet and others."""
+    wallet = account(transfer.account)
+    if transfer.kind == "hold":
+        return ((wallet, account(REVENUE), transfer.amount, 0),)
+    if transfer.kind != "post":
         return ((wallet, account(REVENUE), -transfer.held, 0),)
     charged, cost = transfer.amount, transfer.cost
     provider = account(transfer.counterparty)

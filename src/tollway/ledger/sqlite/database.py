@@ -130,7 +130,9 @@ def read_snapshot(connection: sqlite3.Connection) -> Snapshot:
     pending = tuple(
         read_transfer(row) for row in connection.execute(QUERIES["pending_holds"], (state.pending_from,)).fetchall()
     )
-    wanted = dict.fromkeys((REVENUE, LOSS, *(hold.account for hold in pending)))
+    wanted = dict.fromkeys(
+        (REVENUE, LOSS, *(hold.account for hold in pending), *(hold.key for hold in pending if hold.key))
+    )
     (epoch,) = connection.execute(QUERIES["newest_epoch"]).fetchone()
     return Snapshot(
         epoch=epoch,

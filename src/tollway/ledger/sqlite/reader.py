@@ -12,8 +12,11 @@ import msgspec
 
 from tollway.domain.answer import RESPONSE_ID_CHARS_MAX
 from tollway.domain.commands import Statement, UsageBy, UsageReport
+from tollway.domain.keys import KeyPage, KeyState
 from tollway.domain.record import CallRecord
-from tollway.ledger.batch import read_transfer
+from tollway.ledger import keys
+from tollway.ledger.batch import read_key, read_transfer
+from tollway.ledger.decision import KnownKey
 from tollway.ledger.sqlite.database import connect_read_only, read_account
 from tollway.ledger.sqlite.queries import QUERIES
 from tollway.ledger.statement import check_limit, decode_cursor, statement_of
@@ -41,6 +44,15 @@ class Reader:
     async def chain(self, id: str) -> tuple[Transfer, ...]:
         return await self._run(lambda: read_chain(self._connection, id))
 
+    async def key(self, id: str) -> KnownKey | None:
+        return await self._run(lambda: read_one_key(self._connection, QUERIES["key"], id))
+
+    async def key_of_secret(self, secret_hash: str, at_ms: int) -> KeyState | None:
+        return await self._run(lambda: read_key_state(self._connection, secret_hash, at_ms))
+
+    async def keys(self, account: str, at_ms: int, limit: int, cursor: str | None) -> KeyPage:
+        return await self._run(lambda: read_keys(self._connection, account, at_ms, limit, cursor))
+
     async def statement(self, account: str, limit: int, cursor: str | None) -> Statement:
         return await self._run(lambda: read_statement(self._connection, account, limit, cursor))
 
@@ -60,6 +72,26 @@ class Reader:
 
 def read_chain(connection: sqlite3.Connection, id: str) -> tuple[Transfer, ...]:
     return tuple(read_transfer(row) for row in connection.execute(QUERIES["chain"], (id,)).fetchall())
+
+
+def read_one_key(connection: sqlite3.Connection, query: str, wanted: str) -> KnownKey | None:
+    row = connection.execute(query, (wanted,)).fetchone()
+    return None if row is None else read_key(row)
+
+
+def read_key_state(connection: sqlite3.Connection, secret_hash: str, at_ms: int) -> KeyState | None:
+    known = read_one_key(connection, QUERIES["key_of_secret"], secret_hash)
+    return None if known is None else keys.state(known, read_account(connection, known.key.spending(at_ms)))
+
+
+def read_keys(connection: sqlite3.Connection, account: str, at_ms: int, limit: int, cursor: str | None) -> KeyPage:
+    """ValueError for a limit out of range, and for a cursor that isn't one of ours."""
+    check_limit(limit)
+    before = keys.before(cursor)
+    rows = connection.execute(QUERIES["keys_of"], (account, before, limit + 1)).fetchall()
+    found = [keys.state(known, read_account(connection, known.key.spending(at_ms))) for known in map(read_key, rows)]
+    total, living = connection.execute(QUERIES["count_keys"], (account,)).fetchone()
+    return keys.page(found, limit, living=living, total=total)
 
 
 def read_statement(connection: sqlite3.Connection, account: str, limit: int, cursor: str | None) -> Statement:

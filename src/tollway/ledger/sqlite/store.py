@@ -33,12 +33,14 @@ from tollway.domain.commands import (
     UsageReport,
 )
 from tollway.domain.errors import LedgerOutcomeUnknown, LedgerUnavailable, LedgerUnusable
+from tollway.domain.keys import KeyPage, KeyState
 from tollway.domain.observer import Observer
 from tollway.domain.record import CallRecord
 from tollway.ledger.batch import Batch, subject_of
-from tollway.ledger.books import REVOCATION_GRACE_MS, Books, Key
+from tollway.ledger.books import REVOCATION_GRACE_MS, Books
 from tollway.ledger.decision import Expire
 from tollway.ledger.sqlite.database import Connect, Snapshot, connect, true_path
+from tollway.ledger.sqlite.loading import Loading
 from tollway.ledger.sqlite.lock import FileLock, lock_path
 from tollway.ledger.sqlite.reader import Reader
 from tollway.ledger.sqlite.rebuilt import rebuilt
@@ -77,8 +79,7 @@ class SqliteLedger:
         self._writing: Batch | None = None
         self._scheduled = False  # the queued batch is about to be handed over
         self._scheduled_later = False
-        self._loading: dict[Key, asyncio.Task[bool]] = {}
-        self._generation = 0  # of memory: what was read for an earlier one is not let in
+        self._loading = Loading(self._books)
         self._unsure: set[object] = set()  # what an unknown outcome is about, until it is known
         self._forgotten_at_ms = clock.now_ms()
         self._secrets: dict[str, bytes] = {}
@@ -117,10 +118,12 @@ class SqliteLedger:
 
     async def apply(self, commands: Sequence[Command]) -> list[Result]:
         self._check(commands)
-        while missing := self._books.missing(commands):
-            await self._load(missing)
-            self._check(commands)
         at_ms = self._clock.now_ms()
+        while missing := self._books.missing(commands, at_ms):
+            if not await self._loading.load(missing, self._reading, self._read):
+                raise _unreadable()
+            self._check(commands)
+            at_ms = self._clock.now_ms()
         results: list[Result] = []
         durable = False
         try:
@@ -155,6 +158,16 @@ class SqliteLedger:
 
     async def usage(self, account: str, *, by: UsageBy, first: date, last: date) -> UsageReport:
         return await self._read(self._reading().usage(account, by, first, last))
+
+    async def key(self, secret_hash: str) -> KeyState | None:
+        state = await self._read(self._reading().key_of_secret(secret_hash, self._clock.now_ms()))
+        known = self._books.keys.get(state.key.id) if state is not None else None
+        if state is None or known is None:
+            return state
+        return msgspec.structs.replace(state, ended_ms=known.ended_ms)  # an end counts before it is on disk
+
+    async def keys(self, account: str, *, limit: int, cursor: str | None = None) -> KeyPage:
+        return await self._read(self._reading().keys(account, self._clock.now_ms(), limit, cursor))
 
     async def revoked(self, message_hash: str) -> bool:
         return message_hash in self._books.revocations
@@ -220,34 +233,7 @@ class SqliteLedger:
             self._schedule()
             await future
 
-    # --- loading
-
-    async def _load(self, keys: list[Key]) -> None:
-        """Read what is missing into memory. Loads of the same thing share one read. Raises LedgerUnavailable."""
-        for key in keys:
-            if key not in self._loading:
-                self._loading[key] = self._loop.create_task(self._fetch(key, self._generation))
-        tasks = [self._loading[key] for key in keys]
-        for task in tasks:
-            if not await asyncio.shield(task):
-                raise LedgerUnavailable("The ledger can't read its file.", retry_after_ms=RETRY_AFTER_MS)
-
-    async def _fetch(self, key: Key, generation: int) -> bool:
-        kind, wanted = key
-        try:
-            if kind == "account":
-                account = await self._read(self._reading().account(wanted))
-                if generation == self._generation:
-                    self._books.accounts.setdefault(wanted, account)
-            else:
-                chain = await self._read(self._reading().chain(wanted))
-                if generation == self._generation:
-                    self._books.remember(wanted, chain)
-        except LedgerUnavailable:
-            return False
-        finally:
-            del self._loading[key]
-        return True
+    # --- reading
 
     def _reading(self) -> Reader:
         if self._reader is None:
@@ -259,7 +245,7 @@ class SqliteLedger:
             return await reading
         except sqlite3.Error as error:
             self._observer.alarm("ledger_read_failed", f"{type(error).__name__}: {error}")
-            raise LedgerUnavailable("The ledger can't read its file.", retry_after_ms=RETRY_AFTER_MS) from error
+            raise _unreadable() from error
 
     # --- committing
 
@@ -335,6 +321,8 @@ class SqliteLedger:
             books.rotate()
         if len(books.accounts) > ACCOUNTS_MAX:
             books.drop_older_accounts(self._queued.touched.values())
+        if len(books.keys) > ACCOUNTS_MAX:
+            books.drop_older_keys(self._queued.keys)
 
     # --- failing and recovering
 
@@ -342,7 +330,7 @@ class SqliteLedger:
         """Stop booking, refuse what is queued, and begin to recover."""
         self._queued.fail(_refused())
         self._queued = Batch()
-        self._generation += 1
+        self._loading.give_up()
         self._observer.alarm(what, detail)
         if self._phase == "up":
             self._phase = "down"
@@ -366,6 +354,7 @@ class SqliteLedger:
     def _rebuild(self, snapshot: Snapshot) -> None:
         """Memory from disk."""
         self._books = rebuilt(snapshot, self._books.newest_ms)
+        self._loading = Loading(self._books)
         self._epoch = snapshot.epoch
         self._batch_number = snapshot.state.batch
         self._secrets = snapshot.secrets
@@ -384,6 +373,10 @@ class SqliteLedger:
 
 def _refused() -> LedgerUnavailable:
     return LedgerUnavailable("The ledger could not commit: nothing was booked.", retry_after_ms=RETRY_AFTER_MS)
+
+
+def _unreadable() -> LedgerUnavailable:
+    return LedgerUnavailable("The ledger can't read its file.", retry_after_ms=RETRY_AFTER_MS)
 
 
 def _unusable(path: Path, error: BaseException) -> LedgerUnusable:

@@ -31,7 +31,8 @@ CREATE TABLE transfers (
     cost INTEGER,  -- post: owed to the provider
     over_max INTEGER,  -- post: the most that may be charged over the hold
     late INTEGER,  -- post: the hold had expired
-    ref TEXT  -- credit
+    ref TEXT,  -- credit
+    key TEXT  -- hold and its ends: accounts.id of what the caller's delegated key has spent
 );
 
 CREATE UNIQUE INDEX transfers_by_id ON transfers (id, kind);
@@ -98,6 +99,17 @@ CREATE TABLE providers (
     disabled_ms INTEGER,
     why TEXT
 ) WITHOUT ROWID;
+
+-- Delegated keys. A row never changes but for its end, and stays.
+CREATE TABLE keys (
+    id TEXT PRIMARY KEY,
+    account TEXT NOT NULL,  -- accounts.id
+    secret_hash TEXT NOT NULL UNIQUE,  -- sha256, hex: the secret itself is nowhere
+    terms TEXT NOT NULL,  -- JSON
+    ended_ms INTEGER
+) WITHOUT ROWID;
+
+CREATE INDEX keys_by_account ON keys (account, id);
 
 CREATE TABLE secrets (
     name TEXT PRIMARY KEY,

@@ -72,21 +72,21 @@ INSERT INTO transfers (seq, id, kind, at_ms, account, previous, amount, availabl
 VALUES (?, ?, 'credit', ?, ?, ?, ?, ?, ?, ?)
 
 -- name: insert_hold
-INSERT INTO transfers (seq, id, kind, at_ms, account, previous, amount, available, epoch, bounds, unlimited, model)
-VALUES (?, ?, 'hold', ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO transfers (seq, id, kind, at_ms, account, previous, amount, available, epoch, bounds, unlimited, model, key)
+VALUES (?, ?, 'hold', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: insert_post
 INSERT INTO transfers
-    (seq, id, kind, at_ms, account, previous, amount, available, counterparty, model, held, price, cost, over_max, late)
-VALUES (?, ?, 'post', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    (seq, id, kind, at_ms, account, previous, amount, available, counterparty, model, held, price, cost, over_max, late, key)
+VALUES (?, ?, 'post', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: insert_void
-INSERT INTO transfers (seq, id, kind, at_ms, account, previous, amount, available, model, held)
-VALUES (?, ?, 'void', ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO transfers (seq, id, kind, at_ms, account, previous, amount, available, model, held, key)
+VALUES (?, ?, 'void', ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: insert_expire
-INSERT INTO transfers (seq, id, kind, at_ms, account, previous, amount, available, model, held)
-VALUES (?, ?, 'expire', ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO transfers (seq, id, kind, at_ms, account, previous, amount, available, model, held, key)
+VALUES (?, ?, 'expire', ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: insert_call
 INSERT INTO calls (seq, response_id, record) VALUES (?, ?, ?)
@@ -128,6 +128,23 @@ ON CONFLICT (message_hash) DO UPDATE SET expires_ms = max(expires_ms, excluded.e
 INSERT INTO providers (id, disabled_ms, why) VALUES (?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET disabled_ms = excluded.disabled_ms, why = excluded.why
 
+-- name: insert_key
+INSERT INTO keys (id, account, secret_hash, terms, ended_ms) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET ended_ms = excluded.ended_ms
+
+-- name: key
+SELECT terms, secret_hash, ended_ms FROM keys WHERE id = ?
+
+-- name: key_of_secret
+SELECT terms, secret_hash, ended_ms FROM keys WHERE secret_hash = ?
+
+-- name: keys_of
+-- The newest first; ids are sortable by time.
+SELECT terms, secret_hash, ended_ms FROM keys WHERE account = ? AND id < ? ORDER BY id DESC LIMIT ?
+
+-- name: count_keys
+SELECT count(*), count(*) FILTER (WHERE ended_ms IS NULL) FROM keys WHERE account = ?
+
 -- name: insert_secret
 INSERT INTO secrets (name, value) VALUES (?, ?)
 
@@ -154,7 +171,8 @@ SELECT name, value FROM secrets
 -- name: pending_holds
 SELECT
     hold.seq, hold.id, hold.kind, hold.at_ms, wallet.id, hold.previous, hold.amount, hold.available, NULL,
-    hold.bounds, hold.unlimited, hold.model, hold.held, hold.price, hold.cost, hold.over_max, hold.late, hold.ref
+    hold.bounds, hold.unlimited, hold.model, hold.held, hold.price, hold.cost, hold.over_max, hold.late, hold.ref,
+    hold.key
 FROM transfers AS hold
 JOIN accounts AS wallet ON wallet.no = hold.account
 WHERE hold.seq >= ?
@@ -166,7 +184,7 @@ ORDER BY hold.seq
 SELECT
     transfer.seq, transfer.id, transfer.kind, transfer.at_ms, wallet.id, transfer.previous, transfer.amount,
     transfer.available, other.id, transfer.bounds, transfer.unlimited, transfer.model, transfer.held, transfer.price,
-    transfer.cost, transfer.over_max, transfer.late, transfer.ref
+    transfer.cost, transfer.over_max, transfer.late, transfer.ref, transfer.key
 FROM transfers AS transfer
 JOIN accounts AS wallet ON wallet.no = transfer.account
 LEFT JOIN accounts AS other ON other.no = transfer.counterparty
@@ -177,7 +195,7 @@ ORDER BY transfer.seq
 SELECT
     transfer.seq, transfer.id, transfer.kind, transfer.at_ms, wallet.id, transfer.previous, transfer.amount,
     transfer.available, other.id, transfer.bounds, transfer.unlimited, transfer.model, transfer.held, transfer.price,
-    transfer.cost, transfer.over_max, transfer.late, transfer.ref,
+    transfer.cost, transfer.over_max, transfer.late, transfer.ref, transfer.key,
     transfer.epoch, calls.seq IS NOT NULL
 FROM transfers AS transfer
 LEFT JOIN accounts AS wallet ON wallet.no = transfer.account
@@ -199,7 +217,7 @@ WITH RECURSIVE page AS (
 SELECT
     page.seq, page.id, page.kind, page.at_ms, wallet.id, page.previous, page.amount,
     page.available, other.id, page.bounds, page.unlimited, page.model, page.held, page.price,
-    page.cost, page.over_max, page.late, page.ref
+    page.cost, page.over_max, page.late, page.ref, page.key
 FROM page
 JOIN accounts AS wallet ON wallet.no = page.account
 LEFT JOIN accounts AS other ON other.no = page.counterparty
