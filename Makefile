@@ -35,7 +35,7 @@ lock: ## Write requirements/ again from pyproject.toml (ARGS="--upgrade"; needs 
 
 clean: ## Remove the environment and everything that was built
 	rm -rf $(VENV) build dist htmlcov .coverage .demo .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	rm -rf bench/results tests/acceptance/node/node_modules
+	rm -rf bench/results tests/acceptance/*/node_modules
 
 # Set-up, in steps that each leave a stamp inside the environment.
 

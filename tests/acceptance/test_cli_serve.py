@@ -108,6 +108,13 @@ def test_an_open_idle_connection_does_not_hold_the_stop_up(provider: str, tmp_pa
         assert serving.ended() == 0
 
 
+def test_what_is_logged_of_a_start_is_the_routers_own_words(provider: str, tmp_path: Path) -> None:
+    with router(tmp_path, provider) as serving:
+        pass
+    assert not [line for line in serving.lines if "uvicorn" in line], serving.lines
+    assert any(line.startswith("tollway is serving at ") for line in serving.lines)
+
+
 def test_listen_on_the_command_line_wins(provider: str, tmp_path: Path) -> None:
     another = configure(tmp_path, provider)
     assert configure(tmp_path, provider) != another

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from helpers.commands import ENVIRONMENT, TIMEOUT_S
-from helpers.console import BLOCK, PLACE, Console, Ran, alike, blocks, commands, shown
+from helpers.console import BLOCK, PLACE, Console, Ran, Shown, alike, blocks, commands, shown
 from helpers.node import FOLDER, install
 from helpers.require import require_curl, require_node
 
@@ -17,7 +17,8 @@ pytestmark = pytest.mark.acceptance
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
-DOCS = [document for document in sorted((ROOT / "docs").glob("*.md")) if commands(document)]
+QUICKSTART = ROOT / "docs" / "quickstart.md"  # begins by itself
+DOCS = [page for page in sorted((ROOT / "docs").glob("*.md")) if commands(page) and page != QUICKSTART]
 SHOWN = commands(README)
 
 
@@ -72,9 +73,13 @@ def test_what_a_page_shows_happens_where_the_readme_has_been_followed(played, do
             ran = console.script(block[2])
             assert (ran.code, bool(ran.stdout.strip())) == (0, True), ran
         for one in shown(block[0]):
-            ran = console.run(one.command)
-            check(ran)
-            assert alike(one.printed, ran.stdout + ran.stderr) or not one.printed, ran
+            play(console, one)
+
+
+def play(console: Console, one: Shown) -> None:
+    ran = console.run(one.command)
+    check(ran)
+    assert alike(one.printed, ran.stdout + ran.stderr) or not one.printed, ran
 
 
 def test_the_readmes_lines_of_python_run_with_the_sign_in_it_shows(played):
@@ -85,6 +90,21 @@ def test_the_readmes_lines_of_python_run_with_the_sign_in_it_shows(played):
     text, _, cost = ran.stdout.strip().rpartition(" ")
     assert text
     assert float(cost) > 0
+
+
+def test_the_quick_start_goes_from_nothing_to_an_answer_that_is_paid_for(tmp_path):
+    with Console(tmp_path) as console:
+        # What init writes has the ports that a reader's machine has free.
+        console.variables |= {
+            "TOLLWAY_SERVER__PUBLIC_URL": console.here("http://127.0.0.1:8080"),
+            "TOLLWAY_PROVIDERS__SIMULATOR__BASE_URL": console.here("http://127.0.0.1:9100/v1"),
+        }
+        init, *rest = shown(QUICKSTART.read_text(encoding="utf-8"))
+        variables, console.variables = console.variables, {"PATH": console.variables["PATH"]}
+        play(console, init)
+        console.variables = variables
+        for one in rest:
+            play(console, one)
 
 
 CLIENTS = ROOT / "docs" / "clients.md"

@@ -149,6 +149,7 @@ class Console(contextlib.ExitStack):
     def _start(self, shown: str, words: list[str]) -> Ran:
         if words[0] == "simulate" and "--listen" not in words:
             words = [*words, "--listen", self._places[SIMULATOR]]
-        process = started(*words, cwd=self.folder, ready=SERVES[words[0]], environment=self.variables)
-        self.serving[words[0]] = self.enter_context(process)
-        return Ran(shown, 0, self.serving[words[0]].url, "")
+        ready = SERVES[words[0]]
+        process = self.enter_context(started(*words, cwd=self.folder, ready=ready, environment=self.variables))
+        self.serving[words[0]] = process
+        return Ran(shown, 0, process.said(ready).string, "")

@@ -76,6 +76,8 @@ def serve(
     read = partial(configuration, config, **({} if listen is None else {"TOLLWAY_SERVER__LISTEN": listen}))
     loaded = read()
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    if log_level is not LogLevel.DEBUG:
+        logging.getLogger("uvicorn").setLevel(logging.WARNING)  # what it says of its start, it says twice, as "error"
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(loaded, read))
 
