@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tollway.cli.init.choose import Unpriced, choose, named, public_id
+from tollway.cli.init.choose import Known, Unpriced, choose, named, public_id
 from tollway.cli.init.found import Found, Listed, key, read_models, usable
-from tollway.cli.init.questions import known, provider, provider_names
+from tollway.cli.init.questions import provider, provider_names, ready_made
 from tollway.cli.init.suggested import SUGGESTED
 from tollway.cli.init.write import Plan, save, text
 from tollway.config.load import loads
@@ -17,7 +17,7 @@ from tollway.config.presets import PRESETS
 from tollway.metering.price_files import shipped
 from tollway.metering.price_list import price_list
 
-ROWS = shipped().index()
+KNOWN = Known(shipped().index(), shipped().size_index())
 HOSTED = sorted(SUGGESTED)
 LOCAL = sorted(preset.id for preset in PRESETS.values() if preset.local)
 
@@ -33,25 +33,26 @@ def written(*chosen: Found, simulator: bool = False) -> str:
         listen=Address("127.0.0.1", 8080),
         ops=Address("127.0.0.1", 9464),
         public_url="http://127.0.0.1:8080",
-        providers=tuple((each, choose(each, ROWS)) for each in chosen),
+        providers=tuple((each, choose(each, KNOWN)) for each in chosen),
         simulator=simulator,
     )
-    return text(plan, ROWS)
+    return text(plan)
 
 
 # --- what is suggested
 
 
-@pytest.mark.parametrize("id", sorted(known()))
+@pytest.mark.parametrize("id", sorted(ready_made()))
 def test_every_ready_made_provider_has_models_to_begin_with_unless_it_is_local(id: str) -> None:
     assert (id in SUGGESTED) != PRESETS[id].local
 
 
 @pytest.mark.parametrize("id", HOSTED)
-def test_each_suggested_model_has_a_price_in_the_book(id: str) -> None:
+def test_the_book_knows_price_and_size_of_each_suggested_model(id: str) -> None:
     book = PRESETS[id].price_book
     assert book is not None
-    assert [model.upstream for model in SUGGESTED[id] if (book, model.upstream.lower()) not in ROWS] == []
+    keys = [(book, name.lower()) for name in SUGGESTED[id]]
+    assert [key for key in keys if key not in KNOWN.rows or key not in KNOWN.sizes] == []
 
 
 # --- the text
@@ -61,7 +62,7 @@ def test_each_suggested_model_has_a_price_in_the_book(id: str) -> None:
 def test_the_text_of_any_hosted_provider_loads_with_its_key(id: str) -> None:
     config = loads(written(found(id)), {PRESETS[id].keys[0]: "sk-1"}, Path())
     assert [each.id for each in config.providers] == [id]
-    assert len(price_list(config)) == len(choose(found(id), ROWS)) > 0
+    assert len(price_list(config)) == len(choose(found(id), KNOWN)) > 0
 
 
 @pytest.mark.parametrize("id", LOCAL)
@@ -100,8 +101,8 @@ def test_no_key_stands_in_the_text() -> None:
 
 
 def test_of_what_is_suggested_only_what_the_provider_lists_is_written() -> None:
-    there = SUGGESTED["openai"][-1].upstream
-    (only,) = choose(found("openai", "something-else", there.upper()), ROWS)
+    there = SUGGESTED["openai"][-1]
+    (only,) = choose(found("openai", "something-else", there.upper()), KNOWN)
     assert only.upstream == there
 
 
@@ -109,25 +110,25 @@ def test_where_nothing_suggested_is_listed_the_newest_that_has_a_price_are() -> 
     listed = [
         Listed(name=name, created=day) for day, name in enumerate(("gpt-4o", "gpt-4.1", "o3", "gpt-5", "unknown"))
     ]
-    assert [model.upstream for model in choose(found("openai", *listed), ROWS)] == ["gpt-5", "o3", "gpt-4.1"]
+    assert [model.upstream for model in choose(found("openai", *listed), KNOWN)] == ["gpt-5", "o3", "gpt-4.1"]
 
 
 def test_what_the_provider_says_of_a_context_counts_and_a_guess_is_small_and_marked() -> None:
-    sure, unsure = choose(found("vllm", Listed(name="a", context_length=40_960), "b"), ROWS)
+    sure, unsure = choose(found("vllm", Listed(name="a", context_length=40_960), "b"), KNOWN)
     assert (sure.context_length, sure.sure, unsure.context_length, unsure.sure) == (40_960, True, 4_096, False)
     assert "# not known" in written(found("vllm", "b"))
 
 
 def test_models_that_do_not_chat_are_left_out_of_a_local_servers() -> None:
     listed = ("nomic-embed-text:latest", "bge-m3", "whisper-1", "llama3.2")
-    assert [model.upstream for model in choose(found("ollama", *listed), ROWS)] == ["llama3.2"]
+    assert [model.upstream for model in choose(found("ollama", *listed), KNOWN)] == ["llama3.2"]
 
 
 def test_a_model_without_a_price_is_refused_with_the_near_one() -> None:
     with pytest.raises(Unpriced, match='did you mean "gpt-4o"'):
-        named(found("openai"), "gpt-4oo", ROWS)
+        named(found("openai"), "gpt-4oo", KNOWN)
     with pytest.raises(Unpriced, match="without spaces"):
-        named(found("ollama"), "a model", ROWS)
+        named(found("ollama"), "a model", KNOWN)
 
 
 @pytest.mark.parametrize(

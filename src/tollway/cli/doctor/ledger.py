@@ -9,6 +9,7 @@ import socket
 import sqlite3
 import stat
 from pathlib import Path
+from typing import assert_never
 
 from tollway.cli.doctor.finding import Area, Finding
 from tollway.config.places import LedgerUrl
@@ -36,20 +37,28 @@ OTHERS = stat.S_IRWXG | stat.S_IRWXO
 def ledger(url: LedgerUrl) -> list[Finding]:
     """Blocking; for a thread."""
     area = Area("ledger")
-    if url.path is None:
-        area.warning(
-            "memory:",
-            "the books are in memory alone: every balance is forgotten at the end",
-            'write url = "sqlite:///tollway.db" for anything but a trial',
-        )
-        return area.findings
-    path = true_path(url.path)
+    match url.store:
+        case "memory":
+            area.warning(
+                "memory:",
+                "the books are in memory alone: every balance is forgotten at the end",
+                'write url = "sqlite:///tollway.db" for anything but a trial',
+            )
+        case "sqlite":
+            assert url.path is not None, "SQLite's books are in a file"
+            _sqlite(area, true_path(url.path))
+        case _:
+            assert_never(url.store)
+    return area.findings
+
+
+def _sqlite(area: Area, path: Path) -> None:
     folder = path.parent
     if sqlite3.sqlite_version_info < SQLITE_VERSION_MIN:
         area.problem("SQLite", f"{sqlite3.sqlite_version} is too old", "use a Python with SQLite 3.24 or later")
     if not folder.is_dir():
         area.problem(str(path), f"there is no folder {folder}", f"make it: mkdir -p {folder}")
-        return area.findings
+        return
     _rights(area, path)
     _room(area, folder)
     running = _owner(area, path)
@@ -57,7 +66,6 @@ def ledger(url: LedgerUrl) -> list[Finding]:
         area.ok(str(path), "there are no books yet: the first credit, or the first start, makes them")
     else:
         _books(area, path, running)
-    return area.findings
 
 
 def _rights(area: Area, path: Path) -> None:

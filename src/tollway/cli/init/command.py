@@ -13,7 +13,7 @@ import typer
 from tollway.cli.common import CommandFailed, JsonFlag, command, out, print_json
 from tollway.cli.doctor.finding import counted
 from tollway.cli.init import questions
-from tollway.cli.init.choose import Chosen, Rows, Unpriced, choose, named
+from tollway.cli.init.choose import Chosen, Known, Unpriced, choose, named
 from tollway.cli.init.found import Found, look, usable
 from tollway.cli.init.write import SIMULATED, SIMULATOR, Plan, check, exists, save, text
 from tollway.cli.serve import bind
@@ -60,7 +60,8 @@ def init(
     wanted = dict(questions.provider(given) for given in provider or [])
     given_url = None if public_url is None else url_text(public_url)
     asking = sys.stdin.isatty() and not yes and not as_json
-    rows = shipped().index()
+    book = shipped()
+    known = Known(book.index(), book.size_index())
     found = asyncio.run(_look(wanted or dict.fromkeys(usable(os.environ))))
     if not as_json:
         questions.say(found, searched=not wanted)
@@ -69,7 +70,7 @@ def init(
         answered = questions.providers(names)
         names = list(answered)
         found |= asyncio.run(_look({name: place for name, place in answered.items() if place or name not in found}))
-    chosen = [(found[name], _models(found[name], model, rows, asking)) for name in names if name != SIMULATOR]
+    chosen = [(found[name], _models(found[name], model, known, asking)) for name in names if name != SIMULATOR]
     listen, ops = _free(PORT), _free(OPS_PORT)
     place = given_url or local_url(listen)
     if asking and given_url is None:
@@ -78,10 +79,10 @@ def init(
         listen=listen,
         ops=ops,
         public_url=place,
-        providers=tuple(_with_named(chosen, model or [], rows)),
+        providers=tuple(_with_named(chosen, model or [], known)),
         simulator=SIMULATOR in names or not chosen,
     )
-    written = text(plan, rows)
+    written = text(plan)
     check(written, plan, file.parent)
     save(file, written, force=force)
     _tell(file, plan, as_json)
@@ -96,12 +97,12 @@ async def _look(wanted: Mapping[str, str | None]) -> dict[str, Found]:
         await transport.aclose()
 
 
-def _models(found: Found, given: Sequence[str] | None, rows: Rows, asking: bool) -> tuple[Chosen, ...]:
-    return questions.models(found, rows) if asking and not given else choose(found, rows)
+def _models(found: Found, given: Sequence[str] | None, known: Known, asking: bool) -> tuple[Chosen, ...]:
+    return questions.models(found, known) if asking and not given else choose(found, known)
 
 
 def _with_named(
-    chosen: Sequence[tuple[Found, tuple[Chosen, ...]]], models: Sequence[str], rows: Rows
+    chosen: Sequence[tuple[Found, tuple[Chosen, ...]]], models: Sequence[str], known: Known
 ) -> list[tuple[Found, tuple[Chosen, ...]]]:
     """Each --model at the provider that has it, in place of what would be chosen there. Raises CommandFailed for a
     model that nobody has, and for a provider that is left without any."""
@@ -109,7 +110,7 @@ def _with_named(
         raise CommandFailed("--model: name the --provider that has it")
     asked: dict[str, list[Chosen]] = {}
     for name in models:
-        where, model = _placed(name, [found for found, _ in chosen], rows)
+        where, model = _placed(name, [found for found, _ in chosen], known)
         asked.setdefault(where.preset.id, []).append(model)
     result = [(found, tuple(asked.get(found.preset.id, picked))) for found, picked in chosen]
     for found, picked in result:
@@ -121,17 +122,17 @@ def _with_named(
     return result
 
 
-def _placed(name: str, providers: Sequence[Found], rows: Rows) -> tuple[Found, Chosen]:
+def _placed(name: str, providers: Sequence[Found], known: Known) -> tuple[Found, Chosen]:
     """The provider of a model: the one named before its first slash, else the first that lists it or has a price."""
     own, _, rest = name.partition("/")
     for found in providers:
         if found.preset.id == own and rest:
-            return found, named(found, rest, rows)
+            return found, named(found, rest, known)
     listing = [found for found in providers if any(model.name == name for model in found.models or ())]
     refused: Unpriced | None = None
     for found in (*listing, *(found for found in providers if not found.preset.local), *providers):
         try:
-            return found, named(found, name, rows)
+            return found, named(found, name, known)
         except Unpriced as error:
             refused = refused or error
     assert refused is not None, "there is a provider"

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import typer
 
-from tollway.cli.init.choose import Chosen, Rows, choose, named
+from tollway.cli.init.choose import Chosen, Known, choose, named
 from tollway.cli.init.found import Found
 from tollway.cli.init.write import SIMULATOR
 from tollway.config.places import url_text
@@ -27,7 +27,7 @@ def ask(question: str, default: str, read: Callable[[str], T]) -> T:
 
 def providers(usable: Sequence[str]) -> dict[str, str | None]:
     """Which providers, as `provider` reads each; what can be used at once is the default, or else the simulator."""
-    typer.echo(f"Ready-made: {', '.join((*known(), SIMULATOR))}", err=True)
+    typer.echo(f"Ready-made: {', '.join((*ready_made(), SIMULATOR))}", err=True)
     return ask("Providers, with commas between them", ", ".join(usable) or SIMULATOR, provider_names)
 
 
@@ -55,14 +55,14 @@ def provider(text: str) -> tuple[str, str | None]:
     return name, url_text(base_url.strip()) if equals else None
 
 
-def known() -> list[str]:
+def ready_made() -> list[str]:
     """The ready-made providers that can be written without being told more."""
     return [preset.id for preset in PRESETS.values() if preset.base_url is not None]
 
 
-def models(found: Found, rows: Rows) -> tuple[Chosen, ...]:
+def models(found: Found, known: Known) -> tuple[Chosen, ...]:
     """Which models of a provider."""
-    default = choose(found, rows)
+    default = choose(found, known)
     if not default:
         typer.echo(f"{found.preset.name}: nothing to suggest; name its models, as it does", err=True)
 
@@ -70,7 +70,7 @@ def models(found: Found, rows: Rows) -> tuple[Chosen, ...]:
         names = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
         if not names:
             raise ValueError("name at least one")
-        return tuple(named(found, name, rows) for name in names)
+        return tuple(named(found, name, known) for name in names)
 
     return ask(f"Models of {found.preset.name}", ", ".join(model.upstream for model in default), read)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from tollway.cli.common import CommandFailed
-from tollway.cli.init.choose import Chosen, Rows, row
+from tollway.cli.init.choose import Chosen
 from tollway.cli.init.found import Found
 from tollway.config.load import loads
 from tollway.config.places import Address
@@ -78,13 +78,13 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     simulator: bool
 
 
-def text(plan: Plan, rows: Rows) -> str:
+def text(plan: Plan) -> str:
     head = HEAD.format(
         listen=_padded("listen", str(plan.listen)),
         public_url=_padded("public_url", plan.public_url),
         ops=_padded("listen", str(plan.ops)),
     )
-    parts = [_provider(found, models, rows) for found, models in plan.providers]
+    parts = [_provider(found, models) for found, models in plan.providers]
     return "".join((head, *parts, SIMULATION if plan.simulator else ""))
 
 
@@ -129,21 +129,22 @@ def _padded(key: str, value: str) -> str:
     return f"{key} = {quoted(value)} ".ljust(COMMENT_COLUMN)
 
 
-def _provider(found: Found, models: Sequence[Chosen], rows: Rows) -> str:
+def _provider(found: Found, models: Sequence[Chosen]) -> str:
     preset = found.preset
-    lines = ["", f"# {preset.name}. {_key(found)}", "[[providers]]", f"preset = {quoted(preset.id)}"]
-    if found.base_url is not None:
-        lines.append(f"base_url = {quoted(found.base_url)}")
+    lines = ["", f"# {preset.name}. {_key(found)}"]
     if preset.note:
         lines.append(f"# {preset.note}")
+    lines += ["[[providers]]", f"preset = {quoted(preset.id)}"]
+    if found.base_url is not None:
+        lines.append(f"base_url = {quoted(found.base_url)}")
     for model in models:
         lines += ["", "[[providers.models]]", f"id = {quoted(model.id)}"]
         if model.id.partition("/")[2] != model.upstream:
             lines.append(f"upstream = {quoted(model.upstream)} # the provider's own name for it")
-        lines.append(_price(found, model, rows))
-        sure = "" if model.sure else " # not known: write what the server was started with, or the provider says"
-        lines.append(f"context_length = {model.context_length}{sure}")
-        lines.append(f"max_output_tokens = {model.max_output_tokens} # as much is held for a call that sets no limit")
+        lines.append(_price(model))
+        if model.context_length is not None:
+            sure = "" if model.sure else " # not known: write what the server was started with, or the provider says"
+            lines.append(f"context_length = {model.context_length}{sure}")
     return "\n".join(lines) + "\n"
 
 
@@ -155,10 +156,10 @@ def _key(found: Found) -> str:
     return f"Its key is read from {found.preset.keys[0]}; make one at {found.preset.key_url}"
 
 
-def _price(found: Found, model: Chosen, rows: Rows) -> str:
-    if model.free:
+def _price(model: Chosen) -> str:
+    if model.row is None:
         return 'price = { input = "0", output = "0" } # free is written, never assumed; sell = { ... } charges callers'
-    priced = row(found, model.upstream, rows)
-    assert priced is not None, "a model without a price is not chosen"
-    figures = " and ".join(f"{Decimal(rate) / PICO_PER_MTOK:f}" for rate in (priced.rates.input, priced.rates.output))
-    return f"# price: the price book's, {figures} USD per million tokens in and out ({priced.origin})"
+    rates = model.row.rates
+    figures = " and ".join(f"{Decimal(rate) / PICO_PER_MTOK:f}" for rate in (rates.input, rates.output))
+    known = "Price and size are" if model.context_length is None else "The price is"
+    return f"# {known} the price book's: {figures} USD per million tokens in and out ({model.row.origin})."
