@@ -7,6 +7,7 @@ import typer
 
 from tollway.api.session import entry_view
 from tollway.cli.common import CommandFailed, ConfigOption, JsonFlag, command, out, print_json
+from tollway.cli.ledger_report import report
 from tollway.cli.progress import working
 from tollway.cli.settings import ledger_url
 from tollway.cli.tables import audit_lines, print_statement
@@ -17,7 +18,7 @@ from tollway.ledger import operator
 from tollway.wire import json
 
 app = typer.Typer(
-    help="Money: credit, statement, audit.", add_completion=False, no_args_is_help=True, rich_markup_mode=None
+    help="Money: credit, statement, report, audit.", add_completion=False, no_args_is_help=True, rich_markup_mode=None
 )
 
 REFUSALS: dict[RefusalReason, str] = {
@@ -102,3 +103,6 @@ def audit(config: ConfigOption = None, as_json: JsonFlag = False) -> None:
         out.print(audit_lines(report))
     if not report.clean:
         raise CommandFailed("the books don't balance: keep the file as it is and look at the differences above")
+
+
+app.command("report")(report)

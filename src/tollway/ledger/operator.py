@@ -4,6 +4,7 @@ providers out of service.
 Knows nothing of terminals: results and errors are values. How a store is reached is its desk's to know.
 """
 
+import datetime as dt
 import hashlib
 import time
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,8 @@ from tollway.domain.errors import LedgerUnusable
 from tollway.ledger.accounts import stored_account
 from tollway.ledger.audit import AuditReport
 from tollway.ledger.control import ControlCommand
+from tollway.ledger.report import Money, MoneyReport, check_days
+from tollway.ledger.report import report as make_report
 from tollway.ledger.sqlite.desk import SqliteDesk
 
 REF_CHARS_MAX = 200
@@ -46,6 +49,9 @@ class Desk(Protocol):
 
     def disabled(self) -> Mapping[str, Disabled]:
         """The providers that are out of service; none where there are no books yet."""
+
+    def money(self) -> Money:
+        """What a report is made from."""
 
     def audit(self) -> AuditReport: ...
 
@@ -110,6 +116,12 @@ async def set_provider(books: Books, provider: str, *, disabled: bool, why: str 
 def disabled_providers(books: Books) -> Mapping[str, Disabled]:
     """By id. Raises LedgerUnusable."""
     return desk(books).disabled()
+
+
+def report(books: Books, first: dt.date | None = None, last: dt.date | None = None) -> MoneyReport:
+    """The operator's money over a period of UTC days, both included. Raises ValueError (period) and LedgerUnusable."""
+    check_days(first, last)
+    return make_report(desk(books).money(), first, last)
 
 
 def audit(books: Books) -> AuditReport:

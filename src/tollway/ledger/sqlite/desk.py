@@ -15,8 +15,10 @@ from tollway.domain.errors import LedgerLocked, LedgerUnusable
 from tollway.domain.observer import NullObserver
 from tollway.ledger.audit import AuditReport
 from tollway.ledger.control import ControlCommand, ControlUnreachable, control
+from tollway.ledger.report import Money
 from tollway.ledger.sqlite import audit as audits
 from tollway.ledger.sqlite.database import check_schema, connect_read_only, read_account, read_disabled
+from tollway.ledger.sqlite.money import read_money
 from tollway.ledger.sqlite.reader import read_statement
 from tollway.ledger.sqlite.store import SqliteLedger
 
@@ -64,6 +66,10 @@ class SqliteDesk:
             return {}
         with _Reading(self._path) as connection:
             return read_disabled(connection)
+
+    def money(self) -> Money:
+        with _Reading(self._path) as connection:
+            return read_money(connection)
 
     def audit(self) -> AuditReport:
         return audits.audit(self._path)

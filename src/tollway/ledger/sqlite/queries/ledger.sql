@@ -313,6 +313,36 @@ SELECT
 FROM named
 GROUP BY named.user
 
+-- name: flows
+-- Sums in two parts, whole USD and the rest.
+SELECT
+    transfer.at_ms / ? AS day,
+    transfer.kind,
+    other.id,
+    count(*),
+    sum(transfer.amount / 1000000000),
+    sum(transfer.amount % 1000000000),
+    coalesce(sum(transfer.cost / 1000000000), 0),
+    coalesce(sum(transfer.cost % 1000000000), 0),
+    coalesce(sum(max(transfer.cost - transfer.amount, 0) / 1000000000), 0),
+    coalesce(sum(max(transfer.cost - transfer.amount, 0) % 1000000000), 0)
+FROM transfers AS transfer
+LEFT JOIN accounts AS other ON other.no = transfer.counterparty
+WHERE transfer.kind NOT IN ('hold', 'void', 'expire')
+GROUP BY day, transfer.kind, transfer.counterparty
+
+-- name: unsettled
+-- Holds that expired and were never posted.
+SELECT
+    expired.at_ms / ? AS day,
+    count(*),
+    sum(expired.held / 1000000000),
+    sum(expired.held % 1000000000)
+FROM transfers AS expired
+WHERE expired.kind = 'expire'
+    AND NOT EXISTS (SELECT 1 FROM transfers AS posted WHERE posted.id = expired.id AND posted.kind = 'post')
+GROUP BY day
+
 -- name: fill_probe
 INSERT INTO probes (filling) VALUES (zeroblob(?))
 
