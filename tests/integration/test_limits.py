@@ -265,7 +265,7 @@ async def test_who_sends_slowly_has_a_place_among_its_wallets_calls_before_the_b
         wallet = await router.wallet()  # an empty one
         senders = [await slow(router, wallet) for _ in range(2)]
         await until(lambda: len(pipeline.running) == 2)
-        refused(await router.post(wallet, chat()), 429, "rate_limited", says="has 2 calls under way")
+        refused(await router.post(wallet, chat()), 429, "rate_limited", says="limit of calls at once (2)")
         assert (await router.post(await router.wallet("1.00"), chat())).status_code == 200
         for sender in senders:
             sender.transport.abort()
@@ -277,7 +277,12 @@ async def test_one_address_leaves_places_for_others_whatever_wallets_it_has() ->
         pipeline = router.router.services.pipeline
         senders = [await slow(router, await router.wallet()) for _ in range(2)]
         await until(lambda: len(pipeline.running) == 2)
-        refused(await router.post(await router.wallet("1.00"), chat()), 429, "rate_limited", says="This address has 2")
+        refused(
+            await router.post(await router.wallet("1.00"), chat()),
+            429,
+            "rate_limited",
+            says="This address is at its limit of requests on their way at once (2)",
+        )
         for sender in senders:
             sender.transport.abort()
         await leaves_nothing(router)
@@ -326,7 +331,9 @@ async def test_a_wallet_may_have_some_reads_at_once_and_the_others_are_not_kept_
         reads = [asyncio.ensure_future(router.http.get("/v1/session/transactions", headers=headers)) for _ in range(2)]
         await until(lambda: asked == 2)
         for path in ("/v1/session/transactions", "/v1/session/usage", "/v1/generations/unknown"):
-            refused(await router.http.get(path, headers=headers), 429, "rate_limited", says="has 2 reads under way")
+            refused(
+                await router.http.get(path, headers=headers), 429, "rate_limited", says="limit of reads at once (2)"
+            )
         assert (await router.get("/session/transactions", other))["object"] == "list"
         go.set()
         assert [answer.status_code for answer in await asyncio.gather(*reads)] == [200, 200]
@@ -359,7 +366,7 @@ async def test_a_new_rate_finds_what_was_used_under_the_old_one_and_places_are_g
         waiting = asyncio.ensure_future(router.post(wallet, chat()))
         await router.simulator.waiting("b", 1)
         assert await router.reload(('"2/min"', '"3/min"'))
-        refused(await router.post(wallet, chat()), 429, "rate_limited", says="has 1 calls under way")
+        refused(await router.post(wallet, chat()), 429, "rate_limited", says="limit of calls at once (1)")
         router.simulator.release("b")
         assert (await waiting).status_code == 200
         answers = [await router.post(wallet, chat()) for _ in range(3)]

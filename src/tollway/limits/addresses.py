@@ -84,7 +84,7 @@ class Door:
         under_way, most = self._arriving.get(address, 0), self._allowances.arriving
         if under_way >= most:
             self._observer.limited("address", "arriving")
-            raise told.crowded("address", "arriving", "requests", most)
+            raise told.crowded("address", "arriving", "requests on their way", most)
         self._arriving[address] = under_way + 1
         return Arriving(self._arriving, address)
 

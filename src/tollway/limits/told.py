@@ -71,7 +71,7 @@ def over_rate(who: str, kind: Kind, words: str, taken: Taken) -> RateLimited:
 
 def crowded(who: str, kind: Kind, words: str, at_once: int) -> RateLimited:
     return RateLimited(
-        f"This {who} has {at_once} {words} under way, as many as it may: try again when one has ended.",
+        f"This {who} is at its limit of {words} at once ({at_once}): try again when one has ended.",
         retry_after_ms=CROWDED_MS,
         details={"limit": {"of": who, "kind": kind, "at_once": at_once}},
     )

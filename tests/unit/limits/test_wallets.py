@@ -84,7 +84,7 @@ async def test_a_call_has_its_place_until_it_ends_whatever_ends_it() -> None:
         with limits.share(concurrency=1) as second, pytest.raises(RateLimited) as refused:
             await second.enter()
         assert refused.value.message == (
-            "This wallet has 1 calls under way, as many as it may: try again when one has ended."
+            "This wallet is at its limit of calls at once (1): try again when one has ended."
         )
         assert refused.value.retry_after_ms == 1_000
         assert limits.observer.said == [("wallet", "concurrency", "")]
