@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from helpers.configs import PROVIDER
 from helpers.console import BLOCK
@@ -102,6 +103,10 @@ def test_a_block_of_configuration_is_one_or_a_part_of_one(text: str, tmp_path: P
         return
     for file in re.findall(r'api_key_file = "([^"/]+)"', text):
         (tmp_path / file).write_text("key")
+    if (files := re.findall(r'tls_(?:cert|key) = "([^"/]+)"', text)) != []:
+        issued = trustme.CA().issue_cert("router.example.com")
+        for file, pem in zip(files, (issued.cert_chain_pems[0], issued.private_key_pem), strict=True):
+            pem.write_to_path(str(tmp_path / file))
     if text.lstrip().startswith("[[providers.models]]"):
         text = f'[[providers]]\nid = "openai"\nbase_url = "https://api.openai.com/v1"\n{text}'
     elif "[[providers]]" not in text:

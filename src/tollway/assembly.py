@@ -83,6 +83,7 @@ class Assembly:
             drain_s=server.drain,
             unlimited=billing.mode == "metered",
             welcome=Welcome(amount=gift, total_max=billing.welcome_credit_total_usd) if gift else None,
+            trusted_proxies=server.trusted_proxies,
             cors_origins=server.cors_origins,
             receipts=Receipts(
                 server.public_url,

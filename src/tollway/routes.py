@@ -13,6 +13,7 @@ from tollway.api.chat import chat_completions
 from tollway.api.cors import cors
 from tollway.api.docs_page import PAGE_POLICY, docs_page
 from tollway.api.documents import document
+from tollway.api.forwarded import forwarded
 from tollway.api.openapi import openapi
 from tollway.api.services import App, Endpoint, Receive, Scope, Services, unsupported
 from tollway.egress.reply import Send
@@ -70,4 +71,4 @@ def routes(services: Services) -> App:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await exact.get(scope["path"], router)(scope, receive, send)
 
-    return cors(services, app)
+    return forwarded(services, cors(services, app))

@@ -3,6 +3,7 @@
 import msgspec
 
 from tollway.auth.signin import SignIn
+from tollway.config.places import Network
 from tollway.egress.receipts import Receipts
 from tollway.intake.limits import Limits
 from tollway.limits.addresses import Door
@@ -40,4 +41,5 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, weakref=True):
     unlimited: bool  # billing.mode = "metered": count and record, never refuse
     receipts: Receipts
     welcome: Welcome | None = None
+    trusted_proxies: tuple[Network, ...] = ()  # whose X-Forwarded-For is believed
     cors_origins: tuple[str, ...] = ()  # of pages whose scripts may read answers; "*" is any

@@ -26,7 +26,7 @@ def chat_completions(services: Services) -> App:
                 raise method_not_allowed(scope["method"], ("POST",))
             await services.pipeline.chat(reply.request_id, read_headers(headers, scope), receive, reply)
 
-        await guarded(services, reply, work)
+        await guarded(services, scope, reply, work)
 
     return app
 

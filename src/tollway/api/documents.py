@@ -27,7 +27,7 @@ def document(services: Services, kind: str, body: bytes, *headers: Header) -> Ap
             else:
                 await reply.whole(200, about, body, caching)
 
-        await guarded(services, reply, work)
+        await guarded(services, scope, reply, work)
 
     return app
 

@@ -82,20 +82,26 @@ def header_guard(headers: Iterable[tuple[bytes, bytes]], most: int) -> None:
         raise HeadersTooLarge(f"The request's headers have {size} bytes; this router takes {most} (server.max_header).")
 
 
-async def guarded(services: Services, reply: Reply, work: Callable[[], Awaitable[None]]) -> None:
-    """Run a handler; whatever it raises before its answer has begun becomes an error answer."""
+async def guarded(services: Services, scope: Scope, reply: Reply, work: Callable[[], Awaitable[None]]) -> None:
+    """Run the handler of a request; whatever it raises before its answer has begun becomes an error answer."""
     try:
         await work()
     except TollwayError as error:
-        services.observer.request_refused(error.code, error.status)
+        services.observer.request_refused(error.code, error.status, _client(scope))
         await _answer(reply, error)
     except ClientGone:
         return  # nobody is there to be answered, and nothing went wrong here
     except Exception:
         # The one place that catches everything: a bug must end in a clear error, and say nothing of itself to callers.
         log.exception("unexpected error in request %s", reply.request_id)
-        services.observer.request_refused("internal_error", 500)
+        services.observer.request_refused("internal_error", 500, _client(scope))
         await _answer(reply, InternalError("Something went wrong here. The operator finds it by the x-request-id."))
+
+
+def _client(scope: Scope) -> str:
+    """The address alone: scopes of tests and of Unix sockets have none."""
+    client = scope.get("client")
+    return "" if client is None else str(client[0])
 
 
 async def _answer(reply: Reply, error: TollwayError) -> None:
@@ -128,7 +134,7 @@ class Endpoint:
             else:
                 await reply.json(answered.status, json.encode(answered.value), answered.headers)
 
-        await guarded(services, reply, work)
+        await guarded(services, scope, reply, work)
 
 
 def method_not_allowed(method: str, served: Iterable[str]) -> MethodNotAllowed:
@@ -161,7 +167,7 @@ def unsupported(services: Services, served: tuple[str, ...]) -> App:
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         reply = services.reply(send)
-        await guarded(services, reply, refuse)
+        await guarded(services, scope, reply, refuse)
 
     async def refuse() -> None:
         raise UnsupportedEndpoint(f"This router does not serve that path. It serves {paths}, and the same under /api.")

@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from enum import StrEnum
 from functools import partial
@@ -119,13 +120,16 @@ async def serving(config: Config) -> AsyncIterator[tuple[Router, str]]:
         if operator is not None:
             await stack.enter_async_context(_answering(operator, router.operator, protocol))
             log.info("the operator's listener is at %s", _url(operator))
-        await stack.enter_async_context(_answering(sock, router.asgi, protocol))
-        yield router, _url(sock)
+        tls = _tls(config, router)
+        await stack.enter_async_context(_answering(sock, router.asgi, protocol, tls))
+        yield router, _url(sock, tls=tls is not None)
         await router.drain(router.services.snapshot.drain_s)
 
 
 @contextlib.asynccontextmanager
-async def _answering(sock: socket.socket, app: App, protocol: type[Connection]) -> AsyncIterator[None]:
+async def _answering(
+    sock: socket.socket, app: App, protocol: type[Connection], tls: ssl.SSLContext | None = None
+) -> AsyncIterator[None]:
     """A server on a socket, stopped on the way out."""
     server = Server(
         uvicorn.Config(
@@ -140,6 +144,7 @@ async def _answering(sock: socket.socket, app: App, protocol: type[Connection]) 
             backlog=BACKLOG,
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=CLOSE_S,
+            ssl_context_factory=None if tls is None else lambda *_: tls,
         )
     )
     running = asyncio.ensure_future(server.serve(sockets=[sock]))
@@ -163,8 +168,21 @@ def _bound(place: Address) -> Iterator[socket.socket]:
         yield sock
 
 
-def _url(sock: socket.socket) -> str:
-    return f"http://{Address(*sock.getsockname()[:2])}"
+def _url(sock: socket.socket, *, tls: bool = False) -> str:
+    return f"{'https' if tls else 'http'}://{Address(*sock.getsockname()[:2])}"
+
+
+def _tls(config: Config, router: Router) -> ssl.SSLContext | None:
+    """What handshakes begin with. Each goes on with the certificate of the configuration as it is then: one that was
+    loaded into the same context later would stand beside the old one, if its key is of another kind."""
+    first = config.server.tls
+    if first is not None:
+
+        def newest(connection: ssl.SSLObject | ssl.SSLSocket, name: str | None, context: ssl.SSLContext) -> None:
+            connection.context = router.reloader.config.server.tls or first
+
+        first.sni_callback = newest
+    return first
 
 
 def bind(place: Address) -> socket.socket:

@@ -63,7 +63,7 @@ def _check_public(config: Config, at: Spot) -> None:
         return
     if not (sound("server", "public_url") and sound("server", "insecure")):
         return
-    public = url(server.public_url or local_url(server.listen))
+    public = url(server.public_url or local_url(server.listen, tls=server.tls_cert is not None))
     if public.scheme == "https" and not is_loopback(public.host):
         return
     what = "is loopback" if is_loopback(public.host) else "is plain http"

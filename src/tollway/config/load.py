@@ -18,6 +18,7 @@ from tollway.config.problems import ConfigError, Problem
 from tollway.config.problems import Path as KeyPath
 from tollway.config.read import Reading, Spot, Table, valid
 from tollway.config.schema import CONFIG, Config, Model, Provider
+from tollway.config.tls import from_files
 
 DEFAULT_FILE = Path("tollway.toml")
 CONFIG_BYTES_MAX = 4 * 1024 * 1024  # ten thousand models; a larger file is not a configuration
@@ -69,8 +70,10 @@ def loads(text: str, environ: Mapping[str, str], base_dir: Path) -> Config:
         index: api_key(provider, at / "providers" / index, environ, base_dir)
         for index, provider in valid(config.providers)
     }
+    context = from_files(config.server, at / "server", environ, base_dir)
     reading.check()
-    server = replace(config.server, public_url=config.server.public_url or local_url(config.server.listen))
+    public_url = config.server.public_url or local_url(config.server.listen, tls=context is not None)
+    server = replace(config.server, public_url=public_url, tls=context)
     return replace(
         config,
         server=server,

@@ -32,6 +32,9 @@ class Address(msgspec.Struct, frozen=True):
         return is_loopback(self.host)
 
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
 class LedgerUrl(msgspec.Struct, frozen=True, kw_only=True):
     """Which store keeps the books; `path` is SQLite's file."""
 
@@ -105,16 +108,24 @@ def origin(text: str) -> str:
     return str(found)
 
 
+def network(text: str) -> Network:
+    """Addresses in CIDR notation (RFC 4632), or a single one."""
+    try:
+        return ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError('expected an address or a network, such as "10.0.0.7" or "10.0.0.0/8"') from None
+
+
 def domain(text: str) -> str:
     """host[:port], lower case: what a signed message names as its domain (CAIP-122)."""
     _host_port(text, 'expected host or host:port without a scheme, such as "router.example.com"')
     return text.lower()
 
 
-def local_url(listen: Address) -> str:
+def local_url(listen: Address, *, tls: bool = False) -> str:
     """Where a router that listens at `listen` is reached when nothing else is said: on its own machine."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listen.host, listen.host)  # noqa: S104 - compared, not bound
-    return f"http://{Address(host, listen.port)}".lower()
+    return f"{'https' if tls else 'http'}://{Address(host, listen.port)}".lower()
 
 
 def ledger_url(text: str) -> LedgerUrl:

@@ -3,7 +3,7 @@
 from msgspec.structs import replace
 
 from tollway.config.places import local_url, url
-from tollway.config.schema import Config
+from tollway.config.schema import Config, Server
 
 
 def kept(running: Config, wanted: Config) -> tuple[Config, tuple[str, ...]]:
@@ -12,14 +12,21 @@ def kept(running: Config, wanted: Config) -> tuple[Config, tuple[str, ...]]:
     server, auth = wanted.server, wanted.auth
     if server.listen != running.server.listen:
         waiting.append("server.listen")
-        local = local_url(server.listen)
-        if server.public_url == local:  # where nothing else is said, it follows the address that is listened at
-            server = replace(server, public_url=local_url(running.server.listen))
-            if auth.domains == (url(local).authority,):
-                auth = replace(auth, domains=(url(server.public_url).authority,))
-        server = replace(server, listen=running.server.listen)
+    if (server.tls is None) != (running.server.tls is None):
+        waiting.append("server.tls_cert")
+        server = replace(server, tls=running.server.tls)
+    local, now = _local(wanted.server), _local(running.server)
+    if server.public_url == local:  # where nothing else is said, it follows what is listened at
+        server = replace(server, public_url=now)
+        if auth.domains == (url(local).authority,):
+            auth = replace(auth, domains=(url(now).authority,))
+    server = replace(server, listen=running.server.listen)
     if wanted.ops.listen != running.ops.listen:
         waiting.append("ops.listen")
     if wanted.ledger.url != running.ledger.url:
         waiting.append("ledger.url")
     return replace(wanted, server=server, auth=auth, ops=running.ops, ledger=running.ledger), tuple(waiting)
+
+
+def _local(server: Server) -> str:
+    return local_url(server.listen, tls=server.tls is not None)

@@ -4,12 +4,24 @@ A field is annotated with the type of the finished value and with the reader tha
 not know where that came from.
 """
 
+import ssl
 from typing import Annotated, Literal, get_args
 
 import msgspec
 
 from tollway.config import names
-from tollway.config.places import Address, LedgerUrl, address, address_or_none, domain, ledger_url, origin, url_text
+from tollway.config.places import (
+    Address,
+    LedgerUrl,
+    Network,
+    address,
+    address_or_none,
+    domain,
+    ledger_url,
+    network,
+    origin,
+    url_text,
+)
 from tollway.config.presets import PRESETS
 from tollway.config.prices import BUY, SELL
 from tollway.config.rates import Rates
@@ -42,7 +54,7 @@ _DEFAULT = Timeouts()
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
-    """Sizes in bytes, times in seconds. `public_url` is never empty once loaded."""
+    """Sizes in bytes, times in seconds. Once loaded, `public_url` is never empty and `tls` is made of the files."""
 
     listen: Annotated[Address, Text(address, "127.0.0.1:8080")] = Address("127.0.0.1", 8080)
     public_url: Annotated[str, Text(url_text, "https://router.example.com")] = ""
@@ -57,6 +69,17 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     slow_reader: Annotated[float, _WAIT] = 60.0
     slow_sender: Annotated[float, _WAIT] = 30.0
     drain: Annotated[float, _DURATION] = 30.0
+    tls_cert: Annotated[str | None, Text(names.file_name, "/etc/tollway/fullchain.pem")] = None
+    tls_key: Annotated[str | None, Text(names.file_name, "/etc/tollway/privkey.pem")] = None
+    tls_key_password_env: Annotated[str | None, Text(names.variable_name, "TLS_KEY_PASSWORD", secret=True)] = None
+    tls_key_password_file: Annotated[str | None, Text(names.file_name, "/run/secrets/tls-password")] = None
+    tls: Annotated[
+        ssl.SSLContext | None, Never("write the certificate's file into tls_cert, and its key's into tls_key")
+    ] = None
+    trusted_proxies: Annotated[
+        tuple[Network, ...],
+        Items(Text(network, "10.0.0.0/8"), expected='write an array of addresses or networks, such as ["10.0.0.0/8"]'),
+    ] = ()
     cors_origins: Annotated[
         tuple[str, ...],
         Items(Text(origin, "https://app.example.com"), expected='write an array of origins, or ["*"] for any page'),

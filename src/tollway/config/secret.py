@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import final
 
+KEY = "the provider's key"
 SECRET_BYTES_MAX = 8 * 1024  # a header's worth; a larger file is not a key
 
 _HEADER_SAFE = re.compile(r"[!-~]+\Z")
@@ -33,16 +34,16 @@ class Secret:
         return hash(self._value)
 
 
-def from_environment(name: str, environ: Mapping[str, str]) -> Secret:
-    """ValueError when the variable is not set or holds no key."""
+def from_environment(name: str, environ: Mapping[str, str], what: str = KEY) -> Secret:
+    """ValueError when the variable is not set or holds no such thing; `what` is what it should hold."""
     value = environ.get(name)
     if value is None:
-        raise ValueError(f"the environment variable {name} is not set: export it with the provider's key")
-    return _secret(value, f"the environment variable {name}")
+        raise ValueError(f"the environment variable {name} is not set: export it with {what}")
+    return _secret(value, f"the environment variable {name}", what)
 
 
-def from_file(path: Path) -> Secret:
-    """ValueError when the file can't be read or holds no key."""
+def from_file(path: Path, what: str = KEY) -> Secret:
+    """ValueError when the file can't be read or holds no such thing."""
     try:
         with path.open("rb") as file:
             data = file.read(SECRET_BYTES_MAX + 1)
@@ -50,15 +51,15 @@ def from_file(path: Path) -> Secret:
         raise ValueError(f"the file {str(path)!r} can't be read ({_reason(error)})") from error
     if len(data) > SECRET_BYTES_MAX:
         raise ValueError(f"the file {str(path)!r} is over {SECRET_BYTES_MAX} bytes: it is no key")
-    return _secret(data.decode("latin-1"), f"the file {str(path)!r}")
+    return _secret(data.decode("latin-1"), f"the file {str(path)!r}", what)
 
 
-def _secret(value: str, origin: str) -> Secret:
+def _secret(value: str, origin: str, what: str) -> Secret:
     value = value.strip()
     if not value:
-        raise ValueError(f"{origin} is empty: it should hold the provider's key")
+        raise ValueError(f"{origin} is empty: it should hold {what}")
     if not _HEADER_SAFE.match(value):
-        raise ValueError(f"{origin} holds characters that no key has (spaces, line breaks or beyond ASCII)")
+        raise ValueError(f"{origin} holds characters that {what} can't have (spaces, line breaks or beyond ASCII)")
     return Secret(value)
 
 

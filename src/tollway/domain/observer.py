@@ -15,8 +15,9 @@ class Observer(Protocol):
     def attempt_ended(self, attempt: AttemptRecord, detail: str) -> None:
         """One try at a provider ended; `detail` is for the operator and never for a caller."""
 
-    def request_refused(self, code: str, status: int) -> None:
-        """A request was answered with an error before any hold was made."""
+    def request_refused(self, code: str, status: int, client: str) -> None:
+        """A request was answered with an error before any hold was made; `client` is the address it came from, ""
+        where there is none."""
 
     def limited(self, who: Limited, kind: str, provider: str = "") -> None:
         """A wallet or an address was over a limit (requests, tokens, concurrency ...), or a provider was and was left
@@ -34,7 +35,7 @@ class NullObserver:
 
     def attempt_ended(self, attempt: AttemptRecord, detail: str) -> None: ...
 
-    def request_refused(self, code: str, status: int) -> None: ...
+    def request_refused(self, code: str, status: int, client: str) -> None: ...
 
     def limited(self, who: Limited, kind: str, provider: str = "") -> None: ...
 

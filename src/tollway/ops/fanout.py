@@ -21,9 +21,9 @@ class Fanout:
         for observer in self._observers:
             observer.attempt_ended(attempt, detail)
 
-    def request_refused(self, code: str, status: int) -> None:
+    def request_refused(self, code: str, status: int, client: str) -> None:
         for observer in self._observers:
-            observer.request_refused(code, status)
+            observer.request_refused(code, status, client)
 
     def limited(self, who: Limited, kind: str, provider: str = "") -> None:
         for observer in self._observers:

@@ -38,8 +38,8 @@ class LogObserver:
         if attempt.outcome not in ("ok", "cancelled"):
             _write(logging.INFO, "attempt", {"attempt": attempt, "detail": detail})
 
-    def request_refused(self, code: str, status: int) -> None:
-        _write(logging.INFO, "refused", {"code": code, "status": status})
+    def request_refused(self, code: str, status: int, client: str) -> None:
+        _write(logging.INFO, "refused", {"code": code, "status": status, "client": client})
 
     def limited(self, who: Limited, kind: str, provider: str = "") -> None:
         pass  # a refusal is a line of its own; a provider that is left out stands in the call's verdicts

@@ -115,7 +115,7 @@ class Metrics(Collector):
         if attempt.first_token_ms is not None:
             self._first_tokens.observe((attempt.provider,), attempt.first_token_ms / 1000)
 
-    def request_refused(self, code: str, status: int) -> None:
+    def request_refused(self, code: str, status: int, client: str) -> None:
         self._refusals.add((code,))
 
     def limited(self, who: Limited, kind: str, provider: str = "") -> None:

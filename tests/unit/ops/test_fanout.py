@@ -15,7 +15,7 @@ ATTEMPT = AttemptRecord(provider="p", model="m", outcome="cut")
 NEWS: dict[str, tuple[Any, ...]] = {
     "call_ended": (record("call-1"),),
     "attempt_ended": (ATTEMPT, "detail"),
-    "request_refused": ("invalid_request", 400),
+    "request_refused": ("invalid_request", 400, "192.0.2.1"),
     "limited": ("provider", "tokens", "p"),
     "committed": (5, 0.1),
     "alarm": ("what", "detail"),

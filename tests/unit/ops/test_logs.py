@@ -95,8 +95,9 @@ def test_an_attempt_that_did_not_fail_is_no_line(log: Log, outcome: Outcome) -> 
 
 
 def test_a_refusal_is_a_line(log: Log) -> None:
-    log.observer.request_refused("invalid_request", 400)
-    assert log.lines == [("INFO", {"event": "refused", "code": "invalid_request", "status": 400})]
+    log.observer.request_refused("invalid_request", 400, "192.0.2.1")
+    refused = {"event": "refused", "code": "invalid_request", "status": 400, "client": "192.0.2.1"}
+    assert log.lines == [("INFO", refused)]
 
 
 def test_a_commit_is_no_line(log: Log) -> None:
@@ -113,7 +114,7 @@ def test_with_the_level_above_info_only_alarms_are_written(log: Log) -> None:
     log.level(logging.WARNING)
     log.observer.call_ended(record("call-1"))
     log.observer.attempt_ended(attempt("cut"), "detail")
-    log.observer.request_refused("invalid_request", 400)
+    log.observer.request_refused("invalid_request", 400, "")
     log.observer.alarm("what", "detail")
     assert [level for level, _ in log.lines] == ["WARNING"]
 

@@ -132,7 +132,7 @@ def test_a_first_token_is_counted_where_there_was_one(metrics: Metrics) -> None:
 
 
 def test_a_refusal_is_counted_by_its_code(metrics: Metrics) -> None:
-    metrics.request_refused("missing_sign_in", 401)
+    metrics.request_refused("missing_sign_in", 401, "")
     assert exported(metrics) == {'tollway_refusals_total{code="missing_sign_in"}': 1}
 
 
@@ -192,7 +192,7 @@ def test_routers_of_one_process_count_apart(metrics: Metrics) -> None:
 def everything(metrics: Metrics) -> Metrics:
     metrics.call_ended(served())
     metrics.attempt_ended(AttemptRecord(provider="p", model="m", outcome="ok", first_token_ms=1.0), "")
-    metrics.request_refused("missing_sign_in", 401)
+    metrics.request_refused("missing_sign_in", 401, "")
     metrics.limited("provider", "tokens", "p")
     metrics.committed(1, 0.001)
     return metrics

@@ -40,7 +40,8 @@ async def listen(config: Config, transport: Transport) -> tuple[list[Finding], R
     place = config.server.listen
     ours: Router | None = None
     if (taken := _taken(area, "server.listen", place)) is not None:
-        base = local_url(place)
+        # Its certificate is for the name that callers use, not for this address.
+        base = local_url(place) if config.server.tls is None else config.server.public_url
         with suppress(Unreached):
             ours = await router_at(transport, base)
         if ours is not None and ours.domain in config.auth.domains:
