@@ -170,7 +170,7 @@ async def test_a_stream_that_breaks_off_is_trouble_too():
         {"cheap": "tokens=9&gap=1ms&fault=cut@6&fault_times=1", "dear": FINE}, price=CHEAP_FIRST
     ) as router:
         broken = await router.post(await router.wallet("5.00"), chat(stream=True, max_tokens=10))
-        assert '"finish_reason":"error"' in broken.text
+        assert '"code":"provider_error"' in broken.text
         assert (await served(router)).headers["x-tollway-provider"] == "dear"
 
 
