@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 
+from tollway.domain.claims import Claim, Kept
 from tollway.domain.keys import Key
 from tollway.domain.record import CallRecord, Delivery
 
@@ -24,6 +25,7 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     model: str = ""  # for the statement
     key: str = ""  # the delegated key that the caller came with
     models: tuple[str, ...] = ()  # that may serve it: what the key must allow
+    claim: Claim | None = None  # the Idempotency-Key that it comes with
 
 
 class Post(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -36,6 +38,7 @@ class Post(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     cost: int
     over_max: int | None = None  # None: whatever is free
     record: CallRecord
+    kept: Kept | None = None  # the answer, for a call that claimed an Idempotency-Key and was a success
 
 
 class Void(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -127,6 +130,14 @@ class Insufficient(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     short: Literal["balance", "key"] = "balance"  # which has less
 
 
+class Claimed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """No hold was made: another call has claimed the Idempotency-Key."""
+
+    id: str  # of that call
+    answered: bool  # it was a success, and its answer is kept; else it is still in flight
+    same: bool  # both calls make the same request
+
+
 class Posted(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     charged: int  # what the wallet paid in the end
     loss: int  # what the operator bore
@@ -192,6 +203,7 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 Result = (
     Held
     | Insufficient
+    | Claimed
     | Posted
     | Voided
     | Credited

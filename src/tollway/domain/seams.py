@@ -6,6 +6,7 @@ from typing import Protocol
 
 import msgspec
 
+from tollway.domain.claims import StoredAnswer
 from tollway.domain.commands import Balance, Command, Disabled, Result, Statement, UsageBy, UsageReport
 from tollway.domain.keys import KeyPage, KeyState
 from tollway.domain.limit import Ask, Taken
@@ -85,6 +86,10 @@ class Ledger(Protocol):
 
     async def keys(self, account: str, *, limit: int, cursor: str | None = None) -> KeyPage:
         """An account's delegated keys, newest first. ValueError for a cursor that is not one of ours."""
+
+    async def answer(self, account: str, key: str) -> StoredAnswer | None:
+        """What the call that claimed an Idempotency-Key (sha256, hex) was answered; None when no success is committed
+        under it, or its day is over."""
 
     async def secret(self, name: str) -> bytes:
         """32 random bytes under `name`, made on first use and kept with the books (the HMAC key of nonces)."""

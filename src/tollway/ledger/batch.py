@@ -11,7 +11,8 @@ from tollway.domain.commands import BurnNonce, Command, Revoke, SetProvider
 from tollway.domain.keys import Key
 from tollway.domain.record import CallRecord, Delivery
 from tollway.ledger.books import Books
-from tollway.ledger.decision import KINDS, Decision, DeliveryNote, KnownKey
+from tollway.ledger.claims import CLAIM_MS, FORGET_EACH
+from tollway.ledger.decision import KINDS, Decision, DeliveryNote, KnownClaim, KnownKey
 from tollway.ledger.transfer import Account, Transfer, provider_of
 from tollway.ledger.usage import DAY_MS, Sums, add_call
 from tollway.wire import json
@@ -70,6 +71,8 @@ class Batch:
                 self._append("insert_call", (transfer.seq, response_id, record))
                 if transfer.kind == "post":
                     self._count(decision.legs[0][0].no, transfer, decision.record)
+            if decision.claim is not None:
+                self._add_claim(decision.claim, decision.answer)
         elif isinstance(note := decision.note, BurnNonce):
             self._append("insert_nonce", (note.account, note.nonce, note.expires_ms))
         elif isinstance(note, Revoke):
@@ -88,6 +91,10 @@ class Batch:
     def add_secret(self, name: str, value: bytes) -> None:
         self.commands += 1
         self._append("insert_secret", (name, value))
+
+    def forget_claims(self, number: int, now_ms: int) -> None:
+        """Clear away some claims that have expired, the oldest first, and what is kept with them."""
+        self._append("forget_claims", (number, now_ms - CLAIM_MS))
 
     def seal(self, number: int, books: Books) -> None:
         """Fix what memory says now: the counters as they will be when this batch is committed."""
@@ -151,6 +158,13 @@ class Batch:
         add_call(self.usage, (day, account_no, post.model, post.counterparty), usage, charged)
         if record.user is not None:
             add_call(self.usage_by_user, (day, account_no, record.user), usage, charged)
+
+    def _add_claim(self, claim: KnownClaim, answer: bytes | None) -> None:
+        if claim.answered:
+            self._append("answer_claim", (answer, claim.place, claim.id))
+        else:
+            self._append("insert_claim", (claim.place, claim.id, claim.request, claim.at_ms))
+            self.forget_claims(FORGET_EACH, claim.at_ms)
 
     def _append(self, query: str, row: Row) -> None:
         rows = self.rows.get(query)

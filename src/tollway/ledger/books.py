@@ -26,7 +26,8 @@ from tollway.domain.commands import (
 from tollway.domain.ids import id_time_ms
 from tollway.domain.keys import key_of
 from tollway.ledger.book import decide
-from tollway.ledger.decision import Decision, Expire, KnownKey, Note
+from tollway.ledger.claims import Claims, place_wanted
+from tollway.ledger.decision import Decision, Expire, KnownClaim, KnownKey, Note
 from tollway.ledger.transfer import (
     LOSS,
     REVENUE,
@@ -37,7 +38,7 @@ from tollway.ledger.transfer import (
     source_account,
 )
 
-Key = tuple[Literal["account", "chain", "key"], str]
+Key = tuple[Literal["account", "chain", "key", "claim"], str]
 
 # A revocation is kept for a day beyond its message's expiry, so that a clock set back can't bring the message to life.
 REVOCATION_GRACE_MS = 24 * 3600 * 1000
@@ -56,6 +57,7 @@ class Books:
         self.revocations: dict[str, int] = {}  # message hash -> expires_ms
         self.keys: dict[str, KnownKey | None] = {}  # by id; None: there is none
         self.disabled: dict[str, Disabled] = {}  # by provider
+        self.claims = Claims()
         self._nonces: set[bytes] = set()
         self._nonces_by_age: deque[tuple[int, bytes]] = deque()
         self.forgotten_ms = forgotten_ms
@@ -82,6 +84,9 @@ class Books:
         known = self.keys.get(id)
         assert known is not None or id in self.keys or self._complete, f"key {id} was not loaded"
         return known
+
+    def claim(self, place: str) -> KnownClaim | None:
+        return self.claims.get(place)
 
     def nonce_used(self, account: str, nonce: str) -> bool:
         return _digest(account, nonce) in self._nonces
@@ -112,6 +117,9 @@ class Books:
             if self.must_look_up(command.id):
                 missing.append(("chain", command.id))
             missing += [("account", own) for own in self._accounts_of(command) if own not in self.accounts]
+            place = place_wanted(command, self.chain)
+            if place is not None and place not in self.claims:
+                missing.append(("claim", place))
             key = self._key_of(command)
             if not key:
                 continue
@@ -180,6 +188,8 @@ class Books:
                 if not credit.no:
                     self._number(credit)
             self._extend(transfer)
+            if decision.claim is not None:
+                self.claims.enter(decision.claim)
         elif decision.note is not None:
             self.note(decision.note)
 
@@ -223,6 +233,7 @@ class Books:
         self._ended_before = self._ended
         self._newest_before_ms = self.newest_ms
         self._ended = {}
+        self.claims.rotate()
 
     def _number(self, account: Account) -> None:
         account.no = self.next_account_no

@@ -75,6 +75,16 @@ class KnownKey(msgspec.Struct, frozen=True, gc=False):
     ended_ms: int | None = None
 
 
+class KnownClaim(msgspec.Struct, frozen=True, gc=False):
+    """Which call claimed an Idempotency-Key last. `place` stands for the account and the key (claims.place_of)."""
+
+    place: str
+    id: str
+    request: str
+    at_ms: int  # of its hold
+    answered: bool = False  # it was a success
+
+
 class View(Protocol):
     """What the books say, as far as a command needs it."""
 
@@ -91,6 +101,9 @@ class View(Protocol):
     def key(self, id: str) -> KnownKey | None:
         """The delegated key; None when there is none of that id."""
 
+    def claim(self, place: str) -> KnownClaim | None:
+        """Which call claimed an Idempotency-Key last. When it has no end yet, `chain` knows it."""
+
     def nonce_used(self, account: str, nonce: str) -> bool: ...
 
 
@@ -105,6 +118,8 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     legs: tuple[Leg, ...] = ()
     record: CallRecord | None = None
     note: Note | None = None
+    claim: KnownClaim | None = None  # as it is from here on
+    answer: bytes | None = None  # kept with a claim that is answered; None: it is too large
 
 
 def state_of(chain: tuple[Transfer, ...]) -> State:

@@ -6,6 +6,7 @@ from tollway.domain.commands import Hold, Insufficient, Post, Refused, Void
 from tollway.domain.keys import key_of
 from tollway.domain.money import AMOUNT_NANO_MAX
 from tollway.domain.record import CallRecord
+from tollway.ledger import claims
 from tollway.ledger.decision import INVALID, REUSED, SAME, TABLE, Decision, Expire, View, answer_of, booked, state_of
 from tollway.ledger.keys import left, left_over, refusal
 from tollway.ledger.transfer import Kind, Transfer, is_wallet, provider_account
@@ -34,6 +35,8 @@ def reserve(command: Hold, view: View, seq: int, at_ms: int) -> Decision:
         spending = known.key.spending(at_ms)
         if (limit := left(known, spending, view)) is not None:
             allowed = limit
+    if (taken := claims.taken(command, view, at_ms)) is not None:
+        return Decision(taken)
     wallet = view.account(command.account)
     available = wallet.available
     bounds = command.bounds
@@ -63,7 +66,7 @@ def reserve(command: Hold, view: View, seq: int, at_ms: int) -> Decision:
         model=command.model,
         key=spending,
     )
-    return booked(transfer, view)
+    return claims.made(booked(transfer, view), command)
 
 
 def post(command: Post, view: View, seq: int, at_ms: int) -> Decision:
@@ -99,7 +102,7 @@ def post(command: Post, view: View, seq: int, at_ms: int) -> Decision:
         late=late,
         key=hold.key,
     )
-    return booked(transfer, view, _settled(command.record, hold, charged, cost))
+    return claims.answered(booked(transfer, view, _settled(command.record, hold, charged, cost)), command, view)
 
 
 def _charged(command: Post, hold: Transfer, held: int, available: int, allowed: int | None) -> int:

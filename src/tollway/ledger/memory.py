@@ -3,9 +3,11 @@
 import os
 from collections.abc import Mapping, Sequence
 from datetime import date
+from itertools import islice
 
 import msgspec
 
+from tollway.domain.claims import StoredAnswer
 from tollway.domain.clock import Clock
 from tollway.domain.commands import Balance, Command, Disabled, Result, Statement, UsageBy, UsageReport
 from tollway.domain.errors import LedgerUnavailable
@@ -13,7 +15,8 @@ from tollway.domain.keys import KeyPage, KeyState
 from tollway.domain.record import CallRecord
 from tollway.ledger import keys
 from tollway.ledger.books import Books
-from tollway.ledger.decision import DeliveryNote, Expire, KnownKey
+from tollway.ledger.claims import CLAIM_MS, FORGET_EACH, place_of
+from tollway.ledger.decision import DeliveryNote, Expire, KnownClaim, KnownKey
 from tollway.ledger.statement import check_limit, decode_cursor, statement_of
 from tollway.ledger.transfer import Transfer, provider_of
 from tollway.ledger.usage import DAY_MS, Sums, add_call, check_period, day_key, day_number, report
@@ -28,6 +31,7 @@ class MemoryLedger:
         self._transfers: list[Transfer] = []  # by seq, from 1
         self._records: dict[tuple[str, str], CallRecord] = {}  # (account, call id)
         self._by_response: dict[tuple[str, str], CallRecord] = {}  # (account, the provider's response id)
+        self._answers: dict[str, tuple[int, bytes | None]] = {}  # by call id: when its claim expires, and the answer
         self._secrets: dict[str, bytes] = {}
         self._noted: set[str] = set()  # calls whose delivery is known
         self._closed = False
@@ -97,6 +101,18 @@ class MemoryLedger:
         living = sum(known.ended_ms is None for known in own)
         return keys.page(found[: limit + 1], limit, living=living, total=len(own))
 
+    async def answer(self, account: str, key: str) -> StoredAnswer | None:
+        known = self._books.claim(place_of(account, key))
+        if known is None or known.id not in self._answers or known.at_ms <= self._clock.now_ms() - CLAIM_MS:
+            return None
+        return StoredAnswer(
+            id=known.id,
+            request=known.request,
+            answer=self._answers[known.id][1],
+            record=self._records[account, known.id],
+            available=self._books.chain(known.id)[-1].available,
+        )
+
     async def revoked(self, message_hash: str) -> bool:
         return message_hash in self._books.revocations
 
@@ -125,9 +141,16 @@ class MemoryLedger:
             self._records[record.account, record.id] = record
             if record.response_id is not None:
                 self._by_response[record.account, record.response_id] = record
+        if decision.claim is not None and decision.claim.answered:
+            self._keep(decision.claim, decision.answer, at_ms)
         if isinstance(note := decision.note, DeliveryNote):
             self._note_delivery(note)
         return decision.result
+
+    def _keep(self, claim: KnownClaim, answer: bytes | None, at_ms: int) -> None:
+        for own in [own for own, (expires_ms, _) in islice(self._answers.items(), FORGET_EACH) if expires_ms <= at_ms]:
+            del self._answers[own]
+        self._answers[claim.id] = (claim.at_ms + CLAIM_MS, answer)
 
     def _note_delivery(self, note: DeliveryNote) -> None:
         if note.id in self._noted:

@@ -49,6 +49,10 @@ class Loading:
                 known = await read(reading().key(wanted))
                 if not self._given_up:
                     self._books.keys.setdefault(wanted, known)
+            elif kind == "claim":
+                claim = await read(reading().claim(wanted))
+                if not self._given_up:
+                    self._books.claims.remember(wanted, claim)
             else:
                 chain = await read(reading().chain(wanted))
                 if not self._given_up:

@@ -11,12 +11,13 @@ from typing import TypeVar
 import msgspec
 
 from tollway.domain.answer import RESPONSE_ID_CHARS_MAX
+from tollway.domain.claims import StoredAnswer
 from tollway.domain.commands import Statement, UsageBy, UsageReport
 from tollway.domain.keys import KeyPage, KeyState
 from tollway.domain.record import CallRecord
 from tollway.ledger import keys
 from tollway.ledger.batch import read_key, read_transfer
-from tollway.ledger.decision import KnownKey
+from tollway.ledger.decision import KnownClaim, KnownKey
 from tollway.ledger.sqlite.database import connect_read_only, read_account
 from tollway.ledger.sqlite.queries import QUERIES
 from tollway.ledger.statement import check_limit, decode_cursor, statement_of
@@ -61,6 +62,12 @@ class Reader:
 
     async def usage(self, account: str, by: UsageBy, first: date, last: date) -> UsageReport:
         return await self._run(lambda: read_usage(self._connection, account, by, first, last))
+
+    async def claim(self, place: str) -> KnownClaim | None:
+        return await self._run(lambda: read_claim(self._connection, place))
+
+    async def answer(self, place: str, after_ms: int) -> StoredAnswer | None:
+        return await self._run(lambda: read_answer(self._connection, place, after_ms))
 
     def close(self) -> None:
         self._executor.shutdown(wait=True)
@@ -116,6 +123,25 @@ def read_call(connection: sqlite3.Connection, account: str, id: str) -> CallReco
         return None
     record, delivery = json.decode_as(row[0], CallRecord), row[1]
     return record if delivery is None else msgspec.structs.replace(record, delivery=delivery)
+
+
+def read_claim(connection: sqlite3.Connection, place: str) -> KnownClaim | None:
+    row = connection.execute(QUERIES["claim"], (place,)).fetchone()
+    if row is None:
+        return None
+    own_place, own_id, request, at_ms, answered = row
+    return KnownClaim(own_place, own_id, request, at_ms, bool(answered))
+
+
+def read_answer(connection: sqlite3.Connection, place: str, after_ms: int) -> StoredAnswer | None:
+    """What is kept with a claim that was made after `after_ms`."""
+    row = connection.execute(QUERIES["answer"], (place, after_ms)).fetchone()
+    if row is None:
+        return None
+    own_id, request, answer, record, available = row
+    return StoredAnswer(
+        id=own_id, request=request, answer=answer, record=json.decode_as(record, CallRecord), available=available
+    )
 
 
 def read_usage(connection: sqlite3.Connection, account: str, by: UsageBy, first: date, last: date) -> UsageReport:

@@ -20,6 +20,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from tollway.domain.claims import StoredAnswer
 from tollway.domain.clock import Clock
 from tollway.domain.commands import (
     Balance,
@@ -38,6 +39,7 @@ from tollway.domain.observer import Observer
 from tollway.domain.record import CallRecord
 from tollway.ledger.batch import Batch, subject_of
 from tollway.ledger.books import REVOCATION_GRACE_MS, Books
+from tollway.ledger.claims import CLAIM_MS, FORGET_MAX, place_of
 from tollway.ledger.decision import Expire
 from tollway.ledger.sqlite.database import Connect, Snapshot, connect, true_path
 from tollway.ledger.sqlite.loading import Loading
@@ -169,6 +171,9 @@ class SqliteLedger:
     async def keys(self, account: str, *, limit: int, cursor: str | None = None) -> KeyPage:
         return await self._read(self._reading().keys(account, self._clock.now_ms(), limit, cursor))
 
+    async def answer(self, account: str, key: str) -> StoredAnswer | None:
+        return await self._read(self._reading().answer(place_of(account, key), self._clock.now_ms() - CLAIM_MS))
+
     async def revoked(self, message_hash: str) -> bool:
         return message_hash in self._books.revocations
 
@@ -278,6 +283,7 @@ class SqliteLedger:
             self._books.forget(now_ms)
             batch.forget_nonces_ms = self._books.forgotten_ms
             batch.forget_revocations_ms = now_ms - REVOCATION_GRACE_MS
+            batch.forget_claims(FORGET_MAX, now_ms)
         self._batch_number += 1
         try:
             batch.seal(self._batch_number, self._books)

@@ -93,6 +93,18 @@ CREATE TABLE revocations (
     expires_ms INTEGER NOT NULL
 ) WITHOUT ROWID;
 
+-- Which call claimed an Idempotency-Key last, and what it was answered, if it was a success (NULL: too large to be kept).
+-- `place` is a hash of the account and the key. After a day a claim means nothing and is cleared away.
+CREATE TABLE claims (
+    no INTEGER PRIMARY KEY,
+    place TEXT NOT NULL UNIQUE,
+    id TEXT NOT NULL,  -- transfers.id
+    request TEXT NOT NULL,  -- sha256 of the request's body, hex
+    at_ms INTEGER NOT NULL,
+    answered INTEGER NOT NULL,
+    answer BLOB
+);
+
 -- What an operator last said of a provider: out of service since then, or not (NULL).
 CREATE TABLE providers (
     id TEXT PRIMARY KEY,

@@ -124,6 +124,28 @@ ON CONFLICT (account, nonce) DO UPDATE SET expires_ms = max(expires_ms, excluded
 INSERT INTO revocations (message_hash, account, expires_ms) VALUES (?, ?, ?)
 ON CONFLICT (message_hash) DO UPDATE SET expires_ms = max(expires_ms, excluded.expires_ms)
 
+-- name: insert_claim
+-- A new row at the end of the table, also for a place that had a claim: rows stand by age.
+INSERT OR REPLACE INTO claims (place, id, request, at_ms, answered) VALUES (?, ?, ?, ?, 0)
+
+-- name: answer_claim
+UPDATE claims SET answered = 1, answer = ? WHERE place = ? AND id = ?
+
+-- name: forget_claims
+-- A bounded step that looks at the oldest rows alone.
+DELETE FROM claims
+WHERE at_ms <= ?2 AND no IN (SELECT no FROM claims ORDER BY no LIMIT ?1)
+
+-- name: claim
+SELECT place, id, request, at_ms, answered FROM claims WHERE place = ?
+
+-- name: answer
+SELECT claims.id, claims.request, claims.answer, calls.record, post.available
+FROM claims
+JOIN transfers AS post ON post.id = claims.id AND post.kind = 'post'
+JOIN calls ON calls.seq = post.seq
+WHERE claims.place = ? AND claims.answered AND claims.at_ms > ?
+
 -- name: insert_provider
 INSERT INTO providers (id, disabled_ms, why) VALUES (?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET disabled_ms = excluded.disabled_ms, why = excluded.why

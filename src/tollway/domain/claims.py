@@ -1,0 +1,32 @@
+"""A caller's Idempotency-Key, as the books see it: who claims one, the answer kept under it, what is read again.
+
+Only hashes of the key and of the request are here. A claim belongs to an account, whichever key or wallet it came with.
+"""
+
+import msgspec
+
+from tollway.domain.record import CallRecord
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """What a call says of itself when it wants to be carried out once."""
+
+    key: str  # sha256 of the Idempotency-Key, hex
+    request: str  # sha256 of the request's body, hex: the same key with another one is a mistake
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer of a call that claimed `key`, to be kept in its post's commit."""
+
+    key: str
+    answer: bytes | None  # in a form that egress/replay.py knows; None: it is too large to be kept
+
+
+class StoredAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What the call that claimed a key was answered."""
+
+    id: str  # the call's
+    request: str
+    answer: bytes | None  # None: it was too large
+    record: CallRecord
+    available: int  # the account's free balance after the call's post, nano-USD
