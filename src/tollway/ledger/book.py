@@ -32,6 +32,8 @@ What counts as content is the money: account, bounds, `unlimited` and key of a h
 `over_max` of a post; account, amount, source and ref of a credit. Labels and the call's record ride along; the first
 ones stay.
 
+A hold may claim an Idempotency-Key of its account, and its post keep the answer, each in its own commit (claims.py).
+
 Warts: a hold of 0 is allowed, for a model whose written price is 0. A late post finds its hold given back, so all of it
 comes from the free balance; what isn't there any more is the operator's loss. Only holds granted `unlimited` may take
 a wallet below zero.
