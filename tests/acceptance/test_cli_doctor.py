@@ -290,6 +290,30 @@ def test_a_public_url_is_followed_to_the_router_that_runs(provider: str, tmp_pat
         assert "is no Tollway router" in found[1]["found"]
 
 
+@pytest.mark.parametrize(
+    ("host", "days", "state", "said"),
+    [
+        ("127.0.0.1", 90, None, "good for 89 more days"),
+        ("127.0.0.1", 5, "warning", "ends in 4 days"),
+        ("127.0.0.1", -1, "problem", "expired"),
+        ("router.example.com", 90, "problem", "not accepted"),
+    ],
+)
+def test_the_certificate_of_the_public_url_is_looked_at(
+    provider: str, tmp_path: Path, host: str, days: int, state: str | None, said: str
+) -> None:
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    until = dt.datetime.now(dt.UTC) + dt.timedelta(days=days)
+    authority.issue_cert(host, not_before=until - dt.timedelta(days=100), not_after=until).configure_cert(context)
+    configure(tmp_path, provider)
+    with playing(answering(lambda _: (502, b"no router behind it")), context) as proxy:
+        environment = {"SSL_CERT_FILE": str(tmp_path / "authority.pem"), "TOLLWAY_SERVER__PUBLIC_URL": proxy.url}
+        findings = doctor(tmp_path, environment=environment)
+    found = only(findings, state, "public URL") if state else next(f for f in findings if f["area"] == "public URL")
+    assert said in found["found"]
+
+
 def listen_of(folder: Path) -> str:
     """Where the router of this folder listens."""
     line = next(line for line in (folder / "tollway.toml").read_text().splitlines() if line.startswith("listen"))

@@ -67,16 +67,17 @@ async def public(config: Config, ours: Router | None, transport: Transport) -> t
             f"callers will sign in to {place.authority}, which auth.domains lacks: each is refused (wrong_domain)",
             f'add "{place.authority}" to auth.domains',
         )
-    if is_loopback(place.host):
+    if place.scheme == "https":
+        if not await _certificate(area, text, place):
+            return area.findings, None
+    elif is_loopback(place.host):
         area.ok(text, "for callers on this machine alone")
-    elif place.scheme == "http":
+    else:
         area.warning(
             text,
             "plain http: whoever is on the way can read sign-ins, and spend with them",
             "put TLS in front of the router, and write the https URL",
         )
-    elif not await _certificate(area, text, place):
-        return area.findings, None
     if ours is None and is_loopback(place.host):
         return area.findings, None  # where it would listen; `listen` says what is there
     return await _reached(area, text, config, ours, transport)
