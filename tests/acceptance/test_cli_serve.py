@@ -13,6 +13,7 @@ import pytest
 
 from helpers.commands import (
     TIMEOUT_S,
+    TOLLWAY,
     Process,
     complaint,
     configure,
@@ -23,6 +24,7 @@ from helpers.commands import (
     started,
     tollway,
 )
+from helpers.terminal import Terminal
 from tollway.client.siwx import sign_in_header
 from tollway.client.wallet import SolanaWallet, account_id
 from tollway.domain.money import parse_usd
@@ -106,6 +108,15 @@ def test_an_open_idle_connection_does_not_hold_the_stop_up(provider: str, tmp_pa
         assert client.get("/healthz").status_code == 200
         serving.running.terminate()
         assert serving.ended() == 0
+
+
+def test_a_router_whose_terminal_is_closed_stops_as_if_told_to(provider: str, tmp_path: Path) -> None:
+    configure(tmp_path, provider)
+    with Terminal([TOLLWAY, "serve"], cwd=tmp_path) as screen:
+        screen.shows(r"tollway is serving at (http://\S+)/api/v1")
+        assert screen.closes() == 0
+    assert list(tmp_path.glob("*.sock")) == []
+    assert "pending" in printed(tollway("ledger", "audit", cwd=tmp_path))
 
 
 def test_what_is_logged_of_a_start_is_the_routers_own_words(provider: str, tmp_path: Path) -> None:

@@ -72,6 +72,12 @@ class Terminal:
         self._process.wait(10)
         os.close(self._mine)
 
+    def closes(self) -> int:
+        """Close the window, and wait for the command's end; the exit code."""
+        os.close(self._mine)
+        self._mine = os.open(os.devnull, os.O_RDWR)
+        return self._process.wait(TIMEOUT_S)
+
     @property
     def text(self) -> str:
         """Everything so far, as lines of text."""

@@ -85,13 +85,14 @@ def serve(
 
 async def _serve(config: Config, read: Callable[[], Config]) -> None:
     stop = stop_signal()
-    hangups = hangup_signal()
+    hangups = hangup_signal(stop)
     async with serving(config) as (router, url):
         reloading = asyncio.ensure_future(_reloading(router, read, hangups))
         typer.echo(f"tollway is serving at {url}/api/v1", err=True)
         await stop.wait()
         reloading.cancel()
-        typer.echo("tollway is draining; once more stops it at once", err=True)
+        with contextlib.suppress(OSError):  # its terminal may have gone
+            typer.echo("tollway is draining; once more stops it at once", err=True)
 
 
 async def _reloading(router: Router, read: Callable[[], Config], hangups: asyncio.Event) -> None:

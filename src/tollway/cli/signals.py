@@ -2,9 +2,11 @@
 is told to read its configuration again: SIGHUP."""
 
 import asyncio
+import os
 import signal
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+STANDARD = (0, 1, 2)  # where a command that was started in a terminal has it
 
 
 def stop_signal() -> asyncio.Event:
@@ -24,8 +26,15 @@ def stop_signal() -> asyncio.Event:
     return stop
 
 
-def hangup_signal() -> asyncio.Event:
-    """Set by every SIGHUP, for the rest of the process. For the main thread, inside its event loop."""
+def hangup_signal(stop: asyncio.Event) -> asyncio.Event:
+    """Set by every SIGHUP, for the rest of the process; one that says that the terminal was closed sets `stop` instead.
+    For the main thread, inside its event loop."""
     hangups = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hangups.set)
+    terminals = [descriptor for descriptor in STANDARD if os.isatty(descriptor)]
+
+    def hung_up() -> None:
+        closed = any(not os.isatty(descriptor) for descriptor in terminals)
+        (stop if closed else hangups).set()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up)
     return hangups
