@@ -33,8 +33,10 @@ CALLS = {
     "doctor": "",
     "init": "--provider simulator --out init.toml --force",
     "ledger audit": "",
+    "ledger backup": "another",
     "ledger credit": "{account} 0.10 --ref everywhere",
     "ledger report": "",
+    "ledger restore": "kept --config restored.toml",
     "ledger statement": "{account}",
     "models": "--url {url}",
     "prices diff": "",
@@ -63,8 +65,10 @@ FAILURES = {
     "doctor": "--config nowhere",
     "init": "--provider nowhere",
     "ledger audit": "",
+    "ledger backup": "nowhere/backup.db",
     "ledger credit": "nobody 1 --ref x",
     "ledger report": "--from yesterday",
+    "ledger restore": "nowhere",
     "ledger statement": "nobody",
     "models": "--url {gone}",
     "prices diff": "--config nowhere",
@@ -111,6 +115,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         call = json.loads(printed(here("statement", *mine, "--json", cwd=folder)))["data"][0]["id"]
         (folder / "receipt").write_text(printed(here("receipt", "get", call, *mine, cwd=folder)))
         (folder / "keys").write_text(printed(here("receipt", "keys", "--url", serving.url, cwd=folder)))
+        printed(here("ledger", "backup", "kept", cwd=folder))
+        configured = (folder / "tollway.toml").read_text()
+        (folder / "restored.toml").write_text(configured.replace("ledger.db", "restored.db"))
         yield Place(folder, {"url": serving.url, "account": account, "call": call})
 
 

@@ -28,7 +28,7 @@ class Tollway(LazyGroup):
         "route": Lazy("tollway.cli.route:route", "Show who would serve a request, and why."),
         "wallet": Lazy("tollway.cli.wallet:app", "Make and show wallets."),
         "receipt": Lazy("tollway.cli.receipt:app", "Receipts: get, keys, verify."),
-        "ledger": Lazy("tollway.cli.ledger:app", "Money: credit, statement, report, audit."),
+        "ledger": Lazy("tollway.cli.ledger:app", "Money: credit, statement, report, audit, backup."),
         "provider": Lazy("tollway.cli.provider:app", "Providers: list, disable, enable."),
         "simulate": Lazy("tollway.cli.simulate:simulate", "Run a provider that behaves, and misbehaves, on request."),
     }

@@ -7,6 +7,7 @@ import typer
 
 from tollway.api.session import entry_view
 from tollway.cli.common import CommandFailed, ConfigOption, JsonFlag, command, out, print_json
+from tollway.cli.ledger_backup import backup, restore
 from tollway.cli.ledger_report import report
 from tollway.cli.progress import working
 from tollway.cli.settings import ledger_url
@@ -18,7 +19,10 @@ from tollway.ledger import operator
 from tollway.wire import json
 
 app = typer.Typer(
-    help="Money: credit, statement, report, audit.", add_completion=False, no_args_is_help=True, rich_markup_mode=None
+    help="Money: credit, statement, report, audit, backup.",
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 REFUSALS: dict[RefusalReason, str] = {
@@ -106,3 +110,5 @@ def audit(config: ConfigOption = None, as_json: JsonFlag = False) -> None:
 
 
 app.command("report")(report)
+app.command("backup")(backup)
+app.command("restore")(restore)

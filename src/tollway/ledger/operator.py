@@ -28,6 +28,7 @@ from tollway.ledger.audit import AuditReport
 from tollway.ledger.control import ControlCommand
 from tollway.ledger.report import Money, MoneyReport, check_days
 from tollway.ledger.report import report as make_report
+from tollway.ledger.sqlite.backup import Copied
 from tollway.ledger.sqlite.desk import SqliteDesk
 
 REF_CHARS_MAX = 200
@@ -122,6 +123,26 @@ def report(books: Books, first: dt.date | None = None, last: dt.date | None = No
     """The operator's money over a period of UTC days, both included. Raises ValueError (period) and LedgerUnusable."""
     check_days(first, last)
     return make_report(desk(books).money(), first, last)
+
+
+def backup(books: Books, file: Path) -> Copied:
+    """Copy the books to a new file, router running or not. Raises LedgerUnusable and OSError."""
+    return _embedded(books).backup(file)
+
+
+def restore(books: Books, file: Path) -> Copied:
+    """Put the books in `file` in the place of the present ones, which are kept beside. Raises LedgerLocked while a
+    router runs, LedgerUnusable and OSError."""
+    return _embedded(books).restore(file, dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%S.%fZ"))
+
+
+def _embedded(books: Books) -> SqliteDesk:
+    found = desk(books)
+    if not isinstance(found, SqliteDesk):
+        raise LedgerUnusable(
+            "A ledger on PostgreSQL is backed up with pg_dump and restored with pg_restore: docs/operate.md says how."
+        )
+    return found
 
 
 def audit(books: Books) -> AuditReport:

@@ -17,6 +17,7 @@ from tollway.ledger.audit import AuditReport
 from tollway.ledger.control import ControlCommand, ControlUnreachable, control
 from tollway.ledger.report import Money
 from tollway.ledger.sqlite import audit as audits
+from tollway.ledger.sqlite.backup import Copied, backup, restore
 from tollway.ledger.sqlite.database import check_schema, connect_read_only, read_account, read_disabled
 from tollway.ledger.sqlite.money import read_money
 from tollway.ledger.sqlite.reader import read_statement
@@ -70,6 +71,12 @@ class SqliteDesk:
     def money(self) -> Money:
         with _Reading(self._path) as connection:
             return read_money(connection)
+
+    def backup(self, file: Path) -> Copied:
+        return backup(self._path, file)
+
+    def restore(self, file: Path, now: str) -> Copied:
+        return restore(self._path, file, now)
 
     def audit(self) -> AuditReport:
         return audits.audit(self._path)

@@ -7,6 +7,9 @@ BEGIN
 -- name: use_wal
 PRAGMA journal_mode = WAL
 
+-- name: use_no_wal
+PRAGMA journal_mode = DELETE
+
 -- name: sync_every_commit
 PRAGMA synchronous = FULL
 
