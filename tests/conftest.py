@@ -1,11 +1,14 @@
 """What holds for every test: the marks `node`, `model` and `nginx` skip a test, or fail it, before it starts; no
 package that a test imports changes what the router runs under; and only a room's own tests count as covering it."""
 
+import contextlib
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from helpers.postgres import Server, any_server
 from helpers.require import REQUIREMENTS
 
 RECURSION_LIMIT = sys.getrecursionlimit()
@@ -27,3 +30,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for mark, require in REQUIREMENTS.items():
         if item.get_closest_marker(mark) is not None:
             require()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Callable[[], Server]]:
+    """Starts a PostgreSQL when it is first asked for, one for all tests, and stops it at the end."""
+    with contextlib.ExitStack() as stack:
+        running: list[Server] = []
+
+        def server() -> Server:
+            if not running:
+                running.append(stack.enter_context(any_server()))
+            return running[0]
+
+        yield server

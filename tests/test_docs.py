@@ -113,7 +113,7 @@ def test_a_block_of_configuration_is_one_or_a_part_of_one(text: str, tmp_path: P
         text += PROVIDER
     elif "[[providers.models]]" not in text:
         text += PROVIDER[PROVIDER.index("[[providers.models]]") :]
-    named = re.findall(r'api_key_env = "(\w+)"', text)
+    named = re.findall(r'(?:api_key|password)_env = "(\w+)"', text)
     usual = [name for preset in presets.PRESETS.values() for name in preset.keys]
     environment = dict.fromkeys([*named, *usual], "key")
     assert loads(text, environment, tmp_path).providers

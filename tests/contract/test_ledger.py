@@ -1,12 +1,11 @@
 """What every store of the books must do. A new store joins by adding its `Home` to `helpers.ledger_homes.HOMES`."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
-from helpers.ledger_homes import HOMES, Home
+from helpers.ledger_homes import Home
 from helpers.ledgers import OTHER, START_MS, USD, WALLET, burn, credit, fresh_id, hold, post, record, void
 from tollway.domain.commands import (
     Burned,
@@ -24,14 +23,6 @@ from tollway.domain.commands import (
 )
 from tollway.domain.errors import LedgerUnavailable
 from tollway.domain.money import AMOUNT_NANO_MAX
-
-
-@pytest.fixture(params=HOMES)
-async def home(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Home]:
-    home = HOMES[request.param](tmp_path)
-    await home.open()
-    yield home
-    await home.ledger.aclose()
 
 
 async def test_a_credit_is_spendable_at_once(home: Home) -> None:

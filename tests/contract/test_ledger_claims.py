@@ -1,14 +1,12 @@
 """What every store does with an Idempotency-Key: one call a key, and its answer kept for a day."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from helpers.ledger_homes import HOMES, Home
+from helpers.ledger_homes import Home
 from helpers.ledgers import OTHER, START_MS, USD, WALLET, credit, fresh_id, hold, post, void
 from tollway.domain.claims import Claim, Kept
 from tollway.domain.commands import Claimed, Held, Hold, Insufficient, Post, Posted, Voided
@@ -18,13 +16,10 @@ KEY, REQUEST = "ab" * 32, "cd" * 32
 ANSWER = b'{"id":"chatcmpl-1"}'
 
 
-@pytest.fixture(params=HOMES)
-async def home(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Home]:
-    home = HOMES[request.param](tmp_path)
-    await home.open()
+@pytest.fixture
+async def home(home: Home) -> Home:
     await home.apply(credit(5 * USD))
-    yield home
-    await home.ledger.aclose()
+    return home
 
 
 def keyed(id: str | None = None, *, key: str = KEY, request: str = REQUEST, amount: int = USD, **fields: Any) -> Hold:

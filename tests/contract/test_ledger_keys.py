@@ -1,13 +1,11 @@
 """What every store of the books says of delegated keys: limits as exact as a balance, and an end that is at once."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from helpers.ledger_homes import HOMES, Home
+from helpers.ledger_homes import Home
 from helpers.ledgers import OTHER, START_MS, USD, WALLET, credit, fresh_id, hold, post, void
 from tollway.domain.commands import CreateKey, EndKey, Held, Insufficient, KeyCreated, KeyEnded, Posted, Refused
 from tollway.domain.keys import Key, KeyState
@@ -16,13 +14,10 @@ HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 
 
-@pytest.fixture(params=HOMES)
-async def home(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Home]:
-    home = HOMES[request.param](tmp_path)
-    await home.open()
+@pytest.fixture
+async def home(home: Home) -> Home:
     await home.apply(credit(1000 * USD), credit(1000 * USD, OTHER))
-    yield home
-    await home.ledger.aclose()
+    return home
 
 
 def key(**terms: Any) -> CreateKey:

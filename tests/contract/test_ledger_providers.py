@@ -1,25 +1,14 @@
 """Providers out of service: what every store of the books keeps of what an operator says of them."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
-from helpers.ledger_homes import HOMES, Home
+from helpers.ledger_homes import Home
 from helpers.ledgers import START_MS, USD, WALLET, credit
 from tollway.domain.commands import Credited, Disabled, ProviderSet, SetProvider
 from tollway.domain.errors import LedgerUnavailable
 
 OFF = Disabled(since_ms=START_MS, why="errors since noon")
 BARE = Disabled(since_ms=START_MS + 1)
-
-
-@pytest.fixture(params=HOMES)
-async def home(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Home]:
-    home = HOMES[request.param](tmp_path)
-    await home.open()
-    yield home
-    await home.ledger.aclose()
 
 
 async def test_every_provider_is_in_service_until_somebody_says_otherwise(home: Home) -> None:

@@ -1,8 +1,7 @@
 """What every store of the books says of an account's usage: sums of posted calls, by UTC day and by whose they were."""
 
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 from datetime import date, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ from hypothesis import strategies as st
 
 from helpers.ledger_homes import HOMES, Home
 from helpers.ledgers import OTHER, USD, WALLET, credit, fresh_id, hold, post, void
+from helpers.postgres import Server
 from tollway.domain.commands import Command, UsageBy, UsageReport
 from tollway.domain.usage import Usage
 
@@ -21,13 +21,10 @@ BYS: tuple[UsageBy, ...] = ("day", "model", "provider", "user")
 each_by = pytest.mark.parametrize("by", BYS)
 
 
-@pytest.fixture(params=HOMES)
-async def home(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Home]:
-    home = HOMES[request.param](tmp_path)
-    await home.open()
+@pytest.fixture
+async def home(home: Home) -> Home:
     await home.apply(credit(1000 * USD), credit(1000 * USD, OTHER))
-    yield home
-    await home.ledger.aclose()
+    return home
 
 
 async def spend(home: Home, price: int, *, account: str = WALLET, **fields: Any) -> str:
@@ -189,13 +186,17 @@ call_values = st.fixed_dictionaries(
 
 @settings(max_examples=15, deadline=None)
 @given(calls=st.lists(call_values, max_size=12), first=st.integers(0, 3), length=st.integers(0, 3))
-async def test_both_stores_say_the_same_and_every_way_to_divide_it_comes_to_the_same_total(
-    calls: list[dict[str, Any]], first: int, length: int, tmp_path_factory: pytest.TempPathFactory
+async def test_all_stores_say_the_same_and_every_way_to_divide_it_comes_to_the_same_total(
+    calls: list[dict[str, Any]],
+    first: int,
+    length: int,
+    tmp_path_factory: pytest.TempPathFactory,
+    postgres: Callable[[], Server],
 ) -> None:
     period = {"first": FIRST + timedelta(days=first), "last": FIRST + timedelta(days=first + length)}
     reports: list[list[UsageReport]] = []
     for make in HOMES.values():
-        home = make(tmp_path_factory.mktemp("books"))
+        home = make(tmp_path_factory.mktemp("books"), postgres)
         await home.open()
         await home.one(credit(10**15))
         start_ms = home.clock.ms
@@ -203,7 +204,7 @@ async def test_both_stores_say_the_same_and_every_way_to_divide_it_comes_to_the_
             home.clock.ms = start_ms + fields["day"] * DAY_MS
             await spend(home, **{name: value for name, value in fields.items() if name != "day"})
         reports.append([await usage(home, by, **period) for by in BYS])
-        await home.ledger.aclose()
+        await home.close()
     assert all(said == reports[0] for said in reports)
     within = [fields for fields in calls if first <= fields["day"] <= first + length]
     for report in reports[0]:

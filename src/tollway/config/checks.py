@@ -6,12 +6,16 @@ Must not know how values are written. Nothing is checked against a value that is
 from collections.abc import Mapping
 from pathlib import Path
 
-from tollway.config.places import is_loopback, local_url, url
+from msgspec.structs import replace
+
+from tollway.config.places import LedgerUrl, is_loopback, local_url, url
 from tollway.config.problems import shown
 from tollway.config.read import Spot, valid
-from tollway.config.schema import Config, Model, Provider
+from tollway.config.schema import Config, Ledger, Model, Provider
 from tollway.config.secret import Secret, from_environment, from_file
 from tollway.domain.money import format_usd
+
+DATABASE_PASSWORD = "the database's password"  # noqa: S105  # what it is, for messages
 
 
 def check(config: Config, at: Spot) -> None:
@@ -45,6 +49,27 @@ def api_key(provider: Provider, at: Spot, environ: Mapping[str, str], base_dir: 
 def _check_receipts(config: Config, at: Spot) -> None:
     if config.receipts.key in config.receipts.withdrawn:
         (at / "withdrawn").missing("has the key that signs: raise receipts.key above it")
+
+
+def ledger_place(ledger: Ledger, at: Spot, environ: Mapping[str, str], base_dir: Path) -> LedgerUrl:
+    """Where the books are, with the folder and the password that the configuration leaves to be found."""
+    url = ledger.url
+    if ledger.password_env is not None and ledger.password_file is not None:
+        (at / "password_file").missing("stands beside password_env: keep one of the two")
+    elif url.store != "postgresql":
+        for name in ("password_env", "password_file"):
+            if getattr(ledger, name) is not None:
+                (at / name).missing("is for a ledger on PostgreSQL: leave it out")
+    try:
+        if ledger.password_env is not None:
+            at = at / "password_env"
+            return replace(url, password=from_environment(ledger.password_env, environ, DATABASE_PASSWORD))
+        if ledger.password_file is not None:
+            at = at / "password_file"
+            return replace(url, password=from_file(base_dir / ledger.password_file, DATABASE_PASSWORD))
+    except ValueError as error:
+        at.missing(str(error))
+    return url if url.path is None else replace(url, path=base_dir / url.path)
 
 
 class _Names:

@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from tollway.config.checks import api_key, check, upstream
+from tollway.config.checks import api_key, check, ledger_place, upstream
 from tollway.config.environment import near_misses, overlay, overrides
 from tollway.config.places import LedgerUrl, local_url, url
 from tollway.config.presets import PRESETS
@@ -40,7 +40,7 @@ def load_ledger(path: Path | None, environ: Mapping[str, str]) -> LedgerUrl:
     """Where the books are, for commands that need no more: only mistakes about the ledger stop them, not a provider's
     key that this shell doesn't have. Raises ConfigError."""
     config, base_dir = _about(("ledger", "TOLLWAY_LEDGER"), path, environ)
-    return _resolved(config.ledger.url, base_dir)
+    return _ledger_place(config, environ, base_dir)
 
 
 def load_providers(path: Path | None, environ: Mapping[str, str]) -> tuple[LedgerUrl, tuple[Provider, ...]]:
@@ -48,7 +48,7 @@ def load_providers(path: Path | None, environ: Mapping[str, str]) -> tuple[Ledge
     count. Raises ConfigError."""
     keys = ("ledger", "TOLLWAY_LEDGER", "providers", "TOLLWAY_PROVIDERS")
     config, base_dir = _about(keys, path, environ)
-    return _resolved(config.ledger.url, base_dir), config.providers
+    return _ledger_place(config, environ, base_dir), config.providers
 
 
 def load_price_book(path: Path | None, environ: Mapping[str, str]) -> tuple[Path | None, Path]:
@@ -71,6 +71,7 @@ def loads(text: str, environ: Mapping[str, str], base_dir: Path) -> Config:
         for index, provider in valid(config.providers)
     }
     context = from_files(config.server, at / "server", environ, base_dir)
+    ledger = replace(config.ledger, url=ledger_place(config.ledger, at / "ledger", environ, base_dir))
     reading.check()
     public_url = config.server.public_url or local_url(config.server.listen, tls=context is not None)
     server = replace(config.server, public_url=public_url, tls=context)
@@ -78,7 +79,7 @@ def loads(text: str, environ: Mapping[str, str], base_dir: Path) -> Config:
         config,
         server=server,
         auth=replace(config.auth, domains=config.auth.domains or (url(server.public_url).authority,)),
-        ledger=replace(config.ledger, url=_resolved(config.ledger.url, base_dir)),
+        ledger=ledger,
         billing=replace(config.billing, price_book=_beside(base_dir, config.billing.price_book)),
         providers=tuple(
             replace(provider, api_key=keys[index], models=_models(provider, tree["providers"][index]["models"]))
@@ -180,8 +181,11 @@ def _refused(provider: Provider, model: Model) -> tuple[str, ...]:
     return (*model.unsupported, *more)
 
 
-def _resolved(ledger: LedgerUrl, base_dir: Path) -> LedgerUrl:
-    return ledger if ledger.path is None else replace(ledger, path=base_dir / ledger.path)
+def _ledger_place(config: Config, environ: Mapping[str, str], base_dir: Path) -> LedgerUrl:
+    reading = Reading()
+    url = ledger_place(config.ledger, Spot(reading) / "ledger", environ, base_dir)
+    reading.check()
+    return url
 
 
 def _beside(base_dir: Path, name: str | None) -> str | None:

@@ -7,6 +7,8 @@ from typing import Literal
 
 import msgspec
 
+from tollway.config.secret import Secret
+
 _AUTHORITY = re.compile(r"(?:\[([0-9A-Fa-f:.]{2,45})\]|([A-Za-z0-9._-]{1,253}))(?::([0-9]{1,5}))?\Z")
 _URL = re.compile(r"(https?)://([^/?#]*)(/[^?#]*)?([?#].*)?\Z", re.IGNORECASE)
 _APP_ORIGIN = re.compile(r"(?!https?:)[a-z][a-z0-9+.-]*://[a-z0-9.-]{1,253}\Z")  # of extensions and packaged apps
@@ -15,6 +17,8 @@ _NUMERIC = re.compile(r"[0-9.]+\Z")
 
 _PORTS = {"http": 80, "https": 443}  # left out of a sign-in's domain (RFC 6454), as clients do
 _POSTGRESQL = re.compile(r"postgres(ql)?(\+\w+)?:", re.IGNORECASE)
+_POSTGRESQL_URL = re.compile(r"postgres(?:ql)?://(?:([^@/?#\s]*)@)?[^@/?#\s]*/[^/?#@\s]+(?:\?[!-~]*)?\Z")
+_PASSWORD_OPTION = re.compile(r"[?&](?:ssl)?password=", re.IGNORECASE)
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -36,10 +40,13 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class LedgerUrl(msgspec.Struct, frozen=True, kw_only=True):
-    """Which store keeps the books; `path` is SQLite's file."""
+    """Which store keeps the books; `path` is SQLite's file, `conninfo` PostgreSQL's URL. `password` is found once
+    loaded; without one libpq looks for it where it always does (PGPASSWORD, ~/.pgpass)."""
 
-    store: Literal["sqlite", "memory"]
+    store: Literal["sqlite", "memory", "postgresql"]
     path: Path | None = None
+    conninfo: str = ""
+    password: Secret | None = None
 
 
 class Url(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,17 +136,30 @@ def local_url(listen: Address, *, tls: bool = False) -> str:
 
 
 def ledger_url(text: str) -> LedgerUrl:
-    """sqlite:///relative.db, sqlite:////absolute.db or memory:"""
+    """sqlite:///relative.db, sqlite:////absolute.db, postgresql://user@host:port/database?options or memory:"""
     if text == "memory:":
         return LedgerUrl(store="memory")
     if _POSTGRESQL.match(text):
-        raise ValueError('this version keeps its books in SQLite ("sqlite:///tollway.db") or in "memory:"')
+        return LedgerUrl(store="postgresql", conninfo=_postgresql_url(text))
     path = text.removeprefix("sqlite:///")
     if path == text or not path or path.startswith(":") or path.endswith("/"):
-        raise ValueError('expected "sqlite:///tollway.db", "sqlite:////var/lib/tollway.db" (absolute) or "memory:"')
+        raise ValueError(
+            'expected "sqlite:///tollway.db", "sqlite:////var/lib/tollway.db" (absolute), '
+            '"postgresql://tollway@db.example/tollway" or "memory:"'
+        )
     if not path.isprintable() or "?" in path or "#" in path:
         raise ValueError("expected a plain file name after sqlite:///, without options or control characters")
     return LedgerUrl(store="sqlite", path=Path(path))
+
+
+def _postgresql_url(text: str) -> str:
+    """A URL as libpq takes it, without a password."""
+    match = _POSTGRESQL_URL.match(text)
+    if match is None:
+        raise ValueError('expected "postgresql://user@host:port/database", with options after a "?" if need be')
+    if ":" in (match[1] or "") or _PASSWORD_OPTION.search(text):
+        raise ValueError("a URL here must not carry a password: use ledger.password_env or ledger.password_file")
+    return text
 
 
 def _host_port(text: str, expected: str) -> tuple[str, int | None]:

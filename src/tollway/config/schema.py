@@ -110,9 +110,19 @@ class Auth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
-    """A relative path is relative to the configuration's folder; once loaded, the folder is part of it."""
+    """A relative path is relative to the configuration's folder; once loaded, the folder is part of it, and the
+    password too."""
 
     url: Annotated[LedgerUrl, Text(ledger_url, "sqlite:///tollway.db")] = ledger_url("sqlite:///tollway.db")
+    password_env: Annotated[str | None, Text(names.variable_name, "TOLLWAY_DB_PASSWORD", secret=True)] = None
+    password_file: Annotated[str | None, Text(names.file_name, "/run/secrets/tollway-db")] = None
+    password: Annotated[
+        None,
+        Never(
+            "a password must not stand in the configuration: name the variable that holds it in password_env, "
+            "or its file in password_file"
+        ),
+    ] = None
 
 
 class Ops(msgspec.Struct, frozen=True, kw_only=True):

@@ -120,9 +120,9 @@ class Batch:
                 )
             )
         for (day, account_no, model, provider), sums in self.usage.items():
-            self._append("insert_usage", (day, account_no, model, provider_of(provider), *_storable(sums)))
+            self._append("insert_usage", (day, account_no, model, provider_of(provider), *storable(sums)))
         for by_user, sums in self.usage_by_user.items():
-            self._append("insert_usage_by_user", (*by_user, *_storable(sums)))
+            self._append("insert_usage_by_user", (*by_user, *storable(sums)))
         assert pending_sum == 0 == posted_sum, "a batch must leave the sum over all accounts at zero"
         oldest = next(iter(books.pending.values()), None)
         self.state = (
@@ -173,7 +173,7 @@ class Batch:
         rows.append(row)
 
 
-def _storable(sums: Sums) -> Sums:
+def storable(sums: Sums) -> Sums:
     """Tokens that a column can't hold must not fail others' bookings. Money is within its account's counters."""
     calls, *tokens, charged = sums
     return [calls, *(min(max(0, count), TOKENS_MAX) for count in tokens), charged]

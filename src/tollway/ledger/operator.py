@@ -9,7 +9,6 @@ import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
 from tollway.config.places import LedgerUrl
 from tollway.domain.commands import (
@@ -26,7 +25,9 @@ from tollway.domain.errors import LedgerUnusable
 from tollway.ledger.accounts import stored_account
 from tollway.ledger.audit import AuditReport
 from tollway.ledger.control import ControlCommand
-from tollway.ledger.report import Money, MoneyReport, check_days
+from tollway.ledger.desk import Desk
+from tollway.ledger.extra import postgres_desk
+from tollway.ledger.report import MoneyReport, check_days
 from tollway.ledger.report import report as make_report
 from tollway.ledger.sqlite.backup import Copied
 from tollway.ledger.sqlite.desk import SqliteDesk
@@ -38,29 +39,12 @@ SOURCE = "operator"
 Books = LedgerUrl | Path  # where they are; a path is SQLite's file
 
 
-class Desk(Protocol):
-    """One store, reached from outside a router. Accounts are stored ids. Everything raises LedgerUnusable."""
-
-    async def apply(self, commands: Sequence[ControlCommand]) -> list[Result]:
-        """Carry out `commands`, in order. Raises LedgerUnavailable and LedgerOutcomeUnknown too."""
-
-    def balance(self, account: str) -> Balance | None: ...
-
-    def statement(self, account: str, limit: int, cursor: str | None) -> Statement: ...
-
-    def disabled(self) -> Mapping[str, Disabled]:
-        """The providers that are out of service; none where there are no books yet."""
-
-    def money(self) -> Money:
-        """What a report is made from."""
-
-    def audit(self) -> AuditReport: ...
-
-
 def desk(books: Books) -> Desk:
     """Raises LedgerUnusable when the books can't be reached from outside their router."""
     if isinstance(books, Path):
         return SqliteDesk(books)
+    if books.store == "postgresql":
+        return postgres_desk(books)
     if books.path is None:
         raise LedgerUnusable('ledger.url is "memory:": those books are in the router alone and can\'t be reached.')
     return SqliteDesk(books.path)

@@ -24,9 +24,12 @@ BATCH_BOUNDS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 # Exported from the start: the increase from nothing to one would be none, and the first is the one to see.
 ALARMS = (
     "config_reload_refused",
+    "ledger_chores_failed",
     "ledger_commit_refused",
     "ledger_commit_unknown",
+    "ledger_connection_lost",
     "ledger_fault",
+    "ledger_lease_ended",
     "ledger_outcome_unknown",
     "ledger_read_failed",
     "ledger_recovered",

@@ -4,6 +4,7 @@ import pytest
 
 from helpers.configs import BASE, MODEL, PROVIDER, read, refusal
 from tollway.config import Address, Config, ConfigError, LedgerUrl, load, load_ledger, load_price_book
+from tollway.config.secret import Secret
 from tollway.domain.plan import Timeouts
 
 
@@ -196,6 +197,40 @@ def test_a_path_that_is_no_file_says_why(tmp_path: Path, name: str, reason: str)
 def test_the_ledger_is_found_without_the_providers_keys(tmp_path: Path) -> None:
     (tmp_path / "tollway.toml").write_text(PROVIDER.replace(MODEL, f'api_key_env = "NOT_SET"\n{MODEL}') + "x = 1")
     assert load_ledger(tmp_path / "tollway.toml", {}) == LedgerUrl(store="sqlite", path=tmp_path / "tollway.db")
+
+
+ON_POSTGRESQL = '[ledger]\nurl = "postgresql://u@h/books"\n'
+
+
+def test_a_databases_password_comes_from_a_variable_or_a_file(tmp_path: Path) -> None:
+    (tmp_path / "word").write_text("hidden\n")
+    for how, environ in (('password_env = "DB"', {"DB": "hidden"}), ('password_file = "word"', {})):
+        (tmp_path / "tollway.toml").write_text(ON_POSTGRESQL + how)
+        url = load_ledger(tmp_path / "tollway.toml", environ)
+        assert url == LedgerUrl(store="postgresql", conninfo="postgresql://u@h/books", password=Secret("hidden"))
+        assert "hidden" not in repr(url)
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "expected"),
+    [
+        (
+            ON_POSTGRESQL + 'password_env = "DB"',
+            "ledger.password_env",
+            "DB is not set: export it with the database's",
+        ),
+        (ON_POSTGRESQL + 'password_file = "none"', "ledger.password_file", "can't be read"),
+        (ON_POSTGRESQL + 'password_env = "DB"\npassword_file = "x"', "ledger.password_file", "keep one of the two"),
+        (ON_POSTGRESQL + 'password = "hidden"', "ledger.password", "must not stand in the configuration"),
+        ('[ledger]\npassword_env = "DB"', "ledger.password_env", "leave it out"),
+    ],
+)
+def test_mistakes_about_a_databases_password_name_their_key(tmp_path: Path, text: str, key: str, expected: str) -> None:
+    (tmp_path / "tollway.toml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_ledger(tmp_path / "tollway.toml", {})
+    assert caught.value.problems[0].key == key
+    assert expected in str(caught.value) and "hidden" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

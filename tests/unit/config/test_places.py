@@ -139,9 +139,41 @@ def test_a_ledger_is_a_file_or_memory(text: str, expected: LedgerUrl) -> None:
     assert ledger_url(text) == expected
 
 
-@pytest.mark.parametrize("text", ["postgresql://u:p@h/db", "postgres://h", "postgresql+psycopg://h"])
-def test_postgresql_is_recognised_and_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="this version keeps its books in SQLite"):
+@pytest.mark.parametrize(
+    "text",
+    [
+        "postgresql://tollway@db.example:5432/tollway",
+        "postgres:///tollway",
+        "postgresql://u@[::1]:5433/books?sslmode=verify-full&sslrootcert=/etc/ca.pem",
+        "postgresql://u@a:5432,b:5432/books",
+    ],
+)
+def test_a_ledger_on_postgresql_is_what_libpq_takes(text: str) -> None:
+    assert ledger_url(text) == LedgerUrl(store="postgresql", conninfo=text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["postgresql://u:p@h/db", "postgresql://u:@h/db", "postgresql://h/db?password=p", "postgres:///b?a=1&PASSWORD=p"],
+)
+def test_a_password_is_refused_in_a_ledgers_url(text: str) -> None:
+    with pytest.raises(ValueError, match=r"must not carry a password: use ledger\.password_env"):
+        ledger_url(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "postgres://h",
+        "postgresql+psycopg://h/db",
+        "postgresql://h/",
+        "postgresql://h/a b",
+        "postgresql:db",
+        "postgres://a@b@c/d",
+    ],
+)
+def test_what_is_no_url_of_a_database_says_what_one_is(text: str) -> None:
+    with pytest.raises(ValueError, match='expected "postgresql://user@host:port/database"'):
         ledger_url(text)
 
 

@@ -47,6 +47,8 @@ def ledger(url: LedgerUrl) -> list[Finding]:
         case "sqlite":
             assert url.path is not None, "SQLite's books are in a file"
             _sqlite(area, true_path(url.path))
+        case "postgresql":
+            _database(area, url)
         case _:
             assert_never(url.store)
     return area.findings
@@ -66,6 +68,17 @@ def _sqlite(area: Area, path: Path) -> None:
         area.ok(str(path), "there are no books yet: the first credit, or the first start, makes them")
     else:
         _books(area, path, running)
+
+
+def _database(area: Area, url: LedgerUrl) -> None:
+    """PostgreSQL: whether it can be reached and read. That debits equal credits, each start sees for itself."""
+    try:
+        operator.disabled_providers(url)
+    except LedgerUnusable as error:
+        found, _, mend = str(error).rpartition(": ")
+        area.problem("PostgreSQL", found, mend)
+    else:
+        area.ok("PostgreSQL", "can be reached and read; `tollway ledger audit` replays each of its transfers")
 
 
 def _rights(area: Area, path: Path) -> None:

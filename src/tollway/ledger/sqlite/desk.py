@@ -29,7 +29,7 @@ LOCKED_AGAIN_S = 0.1
 
 
 class SqliteDesk:
-    """Implements operator.Desk for the file at `path`."""
+    """Implements ledger.desk.Desk for the file at `path`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

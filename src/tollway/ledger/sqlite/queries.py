@@ -1,28 +1,11 @@
-"""The named queries of queries/ledger.sql and the migrations: the only place where SQL comes from."""
+"""The queries and migrations of the embedded store."""
 
-import re
-from collections.abc import Mapping
-from importlib.resources import files
-from types import MappingProxyType
+from tollway.ledger.sql import named_queries, numbered_scripts
 
-_HEADING = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
-_MIGRATION = re.compile(r"(\d{4})_\w+\.sql\Z")
-
-
-def _load() -> Mapping[str, str]:
-    text = (files("tollway.ledger.sqlite") / "queries" / "ledger.sql").read_text(encoding="utf-8")
-    _, *parts = _HEADING.split(text)
-    return MappingProxyType({name: body.strip() for name, body in zip(parts[::2], parts[1::2], strict=True)})
-
-
-QUERIES = _load()
+PACKAGE = "tollway.ledger.sqlite"
+QUERIES = named_queries(PACKAGE)
 
 
 def migrations() -> dict[int, str]:
-    """Version -> script, ascending from 1 without gaps."""
-    scripts = {
-        int(match[1]): file.read_text(encoding="utf-8")
-        for file in (files("tollway.ledger.sqlite") / "migrations").iterdir()
-        if (match := _MIGRATION.match(file.name))
-    }
-    return dict(sorted(scripts.items()))
+    """Version -> script."""
+    return numbered_scripts(PACKAGE)

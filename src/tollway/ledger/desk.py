@@ -1,0 +1,28 @@
+"""A store as an operator reaches it from outside a router: what each kind of books has to offer."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from tollway.domain.commands import Balance, Disabled, Result, Statement
+from tollway.ledger.audit import AuditReport
+from tollway.ledger.control import ControlCommand
+from tollway.ledger.report import Money
+
+
+class Desk(Protocol):
+    """Accounts are stored ids. Everything raises LedgerUnusable."""
+
+    async def apply(self, commands: Sequence[ControlCommand]) -> list[Result]:
+        """Carry out `commands`, in order. Raises LedgerUnavailable and LedgerOutcomeUnknown too."""
+
+    def balance(self, account: str) -> Balance | None: ...
+
+    def statement(self, account: str, limit: int, cursor: str | None) -> Statement: ...
+
+    def disabled(self) -> Mapping[str, Disabled]:
+        """The providers that are out of service; none where there are no books yet."""
+
+    def money(self) -> Money:
+        """What a report is made from."""
+
+    def audit(self) -> AuditReport: ...

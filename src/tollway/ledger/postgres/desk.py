@@ -1,0 +1,134 @@
+"""An operator's hands on a ledger in PostgreSQL: straight into the database, which routers don't notice.
+
+Reading is blocking, on a connection of its own: one consistent state of the books.
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import psycopg
+
+from tollway.config.places import LedgerUrl
+from tollway.domain.clock import SystemClock
+from tollway.domain.commands import Balance, Disabled, Result, Statement
+from tollway.domain.errors import LedgerUnusable
+from tollway.domain.observer import NullObserver
+from tollway.ledger.audit import AuditReport, Rows, replay
+from tollway.ledger.batch import read_transfer
+from tollway.ledger.control import ControlCommand
+from tollway.ledger.postgres.page import account_of
+from tollway.ledger.postgres.queries import QUERIES
+from tollway.ledger.postgres.schema import known_version
+from tollway.ledger.postgres.server import conninfo, unusable
+from tollway.ledger.postgres.store import PostgresLedger
+from tollway.ledger.report import Flow, Money
+from tollway.ledger.statement import check_limit, decode_cursor, statement_of
+from tollway.ledger.transfer import Account
+from tollway.ledger.usage import DAY_MS
+
+ROWS_AT_ONCE = 2_000  # that an audit fetches; the rest stays with the server
+
+Cursor = psycopg.Cursor[tuple[Any, ...]]
+
+
+class NoBooks(LedgerUnusable):
+    """Nothing has been booked in this database yet."""
+
+
+class PostgresDesk:
+    """Implements ledger.desk.Desk."""
+
+    def __init__(self, url: LedgerUrl) -> None:
+        self._url = url
+
+    async def apply(self, commands: Sequence[ControlCommand]) -> list[Result]:
+        ledger = await PostgresLedger.open(self._url, SystemClock(), NullObserver())
+        try:
+            return await ledger.apply(commands)
+        finally:
+            await ledger.aclose()
+
+    def balance(self, account: str) -> Balance | None:
+        with self._reading() as connection:
+            known = _account(connection, account)
+        return None if known is None else known.balance()
+
+    def statement(self, account: str, limit: int, cursor: str | None) -> Statement:
+        check_limit(limit)
+        with self._reading() as connection:
+            if cursor is None:
+                known = _account(connection, account)
+                seq = 0 if known is None else known.last_seq
+            else:
+                seq = decode_cursor(cursor)
+                if connection.execute(QUERIES["belongs"], (seq, account)).fetchone() is None:
+                    raise ValueError("cursor: not one of this account's statement")
+            rows = connection.execute(QUERIES["statement"], (seq, limit)).fetchall()
+        return statement_of([read_transfer(row) for row in rows], limit)
+
+    def disabled(self) -> Mapping[str, Disabled]:
+        try:
+            with self._reading() as connection:
+                rows = connection.execute(QUERIES["disabled"]).fetchall()
+        except NoBooks:
+            return {}
+        return {own: Disabled(since_ms=since_ms, why=why) for own, since_ms, why in rows}
+
+    def money(self) -> Money:
+        with self._reading() as connection:
+            flows = [
+                Flow(day, kind, other or "", count, int(amount), int(cost), int(loss))
+                for day, kind, other, count, amount, cost, loss in connection.execute(QUERIES["flows"], (DAY_MS,))
+            ]
+            count, held = _row(connection, "all_pending")
+            return Money(
+                flows=flows,
+                accounts=[account_of(row) for row in connection.execute(QUERIES["all_accounts"])],
+                pending=(count, int(held)),
+                unsettled=[
+                    (day, number, int(amount))
+                    for day, number, amount in connection.execute(QUERIES["unsettled"], (DAY_MS,))
+                ],
+            )
+
+    def audit(self) -> AuditReport:
+        with self._reading() as connection:
+            cleared = {no for (no,) in connection.execute(QUERIES["cleared_epochs"])}
+            with connection.cursor(name="audit") as transfers:
+                transfers.itersize = ROWS_AT_ONCE
+                transfers.execute(QUERIES["all_transfers"])
+                return replay(
+                    Rows(
+                        transfers=transfers,
+                        accounts=(account_of(row) for row in connection.execute(QUERIES["all_accounts"])),
+                        usage=connection.execute(QUERIES["usage_of_accounts"]),
+                        abandoned=cleared.__contains__,
+                    )
+                )
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+        """A connection in a transaction that reads one state of books that this tollway understands."""
+        try:
+            with psycopg.connect(conninfo(self._url), autocommit=True) as connection:
+                connection.execute(QUERIES["begin_read"])
+                if not _row(connection, "has_schema_version")[0] or not known_version(
+                    *_row(connection, "schema_version")
+                ):
+                    raise NoBooks("The ledger's database is empty: credit an account or start the router first.")
+                connection.execute(QUERIES["find_tables"])
+                yield connection
+        except psycopg.Error as error:
+            raise unusable(error) from error
+
+
+def _account(connection: psycopg.Connection[tuple[Any, ...]], account: str) -> Account | None:
+    row = connection.execute(QUERIES["account"], (account,)).fetchone()
+    return None if row is None else account_of(row)
+
+
+def _row(connection: psycopg.Connection[tuple[Any, ...]], query: str) -> tuple[Any, ...]:
+    row = connection.execute(QUERIES[query]).fetchone()
+    assert row is not None, "asked for exactly one row"
+    return row

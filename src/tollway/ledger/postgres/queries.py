@@ -1,0 +1,11 @@
+"""The queries and migrations of the PostgreSQL store."""
+
+from tollway.ledger.sql import named_queries, numbered_scripts
+
+PACKAGE = "tollway.ledger.postgres"
+QUERIES = named_queries(PACKAGE)
+
+
+def migrations() -> dict[int, str]:
+    """Version -> script."""
+    return numbered_scripts(PACKAGE)
