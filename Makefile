@@ -8,7 +8,7 @@ export PYTHON
 BIN := $(VENV)/bin
 SETUP := scripts/setup $(VENV)
 
-.PHONY: help demo test lint bench lock clean
+.PHONY: help demo test lint bench chaos lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -29,6 +29,9 @@ lint: $(VENV)/.package $(VENV)/.dev ## Format, style, types, import directions, 
 
 bench: $(VENV)/.package ## Cost of a request and of a streamed event, beside nginx (ARGS="--quick")
 	$(BIN)/python bench/run.py $(ARGS)
+
+chaos: $(VENV)/.package $(VENV)/.dev ## Kill routers under load and compare every call with the books (ARGS="--kills 1000")
+	PYTHONPATH=tests $(BIN)/python -m chaos $(ARGS)
 
 lock: ## Write requirements/ again from pyproject.toml (ARGS="--upgrade"; needs uv)
 	scripts/lock $(ARGS)

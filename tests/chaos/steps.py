@@ -1,0 +1,184 @@
+"""Ends the process it runs in at a named step of a call, the n-th time the step is passed: kill -9, no clean-up.
+
+Wraps the seams of the installed package from outside: nothing of it is in the product. It must not change what a step
+does before its last passing.
+"""
+
+import functools
+import os
+import random
+import resource
+import signal
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from tollway.domain.commands import Command, Held, Post, Posted, Result
+from tollway.egress.reply import Reply
+from tollway.ledger.batch import Batch
+from tollway.ledger.sqlite.store import SqliteLedger
+from tollway.ledger.sqlite.writer import Writer, Written
+from tollway.upstream.aiohttp_transport import AiohttpTransport
+
+# In the order in which a call passes them.
+STEPS = (
+    "after_hold",
+    "before_dispatch",
+    "after_dispatch",  # the head of the provider's answer has come
+    "mid_stream",
+    "before_post",
+    "before_commit",  # every row is written, the transaction is open
+    "inside_commit",
+    "torn_commit",  # in the middle of the write that makes the commit: the rest of its bytes never gets to the file
+    "after_commit",  # it is on disk, and nobody has been told
+    "after_post",
+    "after_last_byte",
+)
+
+INSIDE_COMMIT_S_MAX = 0.001  # a commit to a file takes about as long
+TORN_BYTES_MAX = 20_000  # of a commit's few pages
+
+
+class Fuse:
+    """Counts the passings of one step. `nth` 0 never goes off."""
+
+    def __init__(self, step: str, nth: int, seed: int) -> None:
+        self._step = step
+        self._left = nth
+        self._lock = threading.Lock()
+        self.draw = random.Random(seed)
+
+    def passed(self, step: str) -> bool:
+        """Whether this is the passing that was waited for."""
+        if step != self._step:
+            return False
+        with self._lock:
+            self._left -= 1
+            return self._left == 0
+
+    def burn(self, step: str) -> None:
+        """End the process, if this is the passing."""
+        if self.passed(step):
+            kill()
+
+    def burn_soon(self, step: str) -> None:
+        """The same a moment later, while whatever comes next is under way."""
+        if self.passed(step):
+            moment = time.perf_counter() + self.draw.uniform(0, INSIDE_COMMIT_S_MAX)
+            threading.Thread(target=_kill_at, args=(moment,), daemon=True).start()
+
+
+def kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _kill_at(moment: float) -> None:
+    while time.perf_counter() < moment:
+        time.sleep(0)
+    kill()
+
+
+def lay(fuse: Fuse) -> None:
+    """Put the fuse to every step. Once a process."""
+    watch_ledger(SqliteLedger, fuse)
+    _watch_transport(fuse)
+    _watch_reply(fuse)
+    _watch_writer(fuse)
+
+
+def watch_ledger(ledger: type[Any], fuse: Fuse) -> None:
+    original = ledger.apply
+
+    @functools.wraps(original)
+    async def apply(self: Any, commands: Sequence[Command]) -> list[Result]:
+        if any(isinstance(command, Post) for command in commands):
+            fuse.burn("before_post")
+        results: list[Result] = await original(self, commands)
+        if any(isinstance(result, Held) for result in results):
+            fuse.burn("after_hold")
+        if any(isinstance(result, Posted) for result in results):
+            fuse.burn("after_post")
+        return results
+
+    ledger.apply = apply
+
+
+def _watch_transport(fuse: Fuse) -> None:
+    original = AiohttpTransport.send
+
+    @functools.wraps(original)
+    async def send(self: AiohttpTransport, request: Any) -> Any:
+        fuse.burn("before_dispatch")
+        response = await original(self, request)
+        fuse.burn("after_dispatch")
+        return response
+
+    _replace(AiohttpTransport, "send", send)
+
+
+def _watch_reply(fuse: Fuse) -> None:
+    def after(name: str, step: str, condition: Callable[..., bool]) -> None:
+        original = getattr(Reply, name)
+
+        @functools.wraps(original)
+        async def watched(self: Reply, *arguments: Any, **named: Any) -> Any:
+            result = await original(self, *arguments, **named)
+            if condition(*arguments):
+                fuse.burn(step)
+            return result
+
+        _replace(Reply, name, watched)
+
+    after("write", "mid_stream", lambda *_: True)
+    after("finish", "after_last_byte", lambda *_: True)
+    after("json", "after_last_byte", lambda status, *_: bool(status == 200))
+
+
+def _watch_writer(fuse: Fuse) -> None:
+    opened, wrote = Writer.__init__, Writer._write
+
+    def open_watched(self: Writer, path: Path, connect: Any, deliver: Callable[[Batch, Written], None]) -> None:
+        opened(self, path, lambda file: WatchedConnection(connect(file), file, fuse), deliver)
+
+    def write(self: Writer, batch: Batch) -> Written:
+        written = wrote(self, batch)
+        fuse.burn("after_commit")
+        return written
+
+    _replace(Writer, "__init__", open_watched)
+    _replace(Writer, "_write", write)
+
+
+class WatchedConnection:
+    """A connection that is one as far as the writer can tell."""
+
+    def __init__(self, connection: sqlite3.Connection, file: Path, fuse: Fuse) -> None:
+        self._connection = connection
+        self._file = file
+        self._fuse = fuse
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def commit(self) -> None:
+        self._fuse.burn("before_commit")
+        self._fuse.burn_soon("inside_commit")
+        if self._fuse.passed("torn_commit"):
+            self._tear()
+        self._connection.commit()
+
+    def _tear(self) -> None:
+        """From here on the system ends the process when a file would grow beyond where its log ends now, and a few
+        bytes: what is below that is written first."""
+        log = self._file.with_name(self._file.name + "-wal")
+        size = log.stat().st_size if log.exists() else 0
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        limit = size + self._fuse.draw.randrange(1, TORN_BYTES_MAX)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+
+
+def _replace(owner: type[Any], name: str, function: Callable[..., Any]) -> None:
+    setattr(owner, name, function)
