@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from helpers.commands import here
-from tollway.domain.commands import Credit
+from helpers.postgres import Server
+from tollway.config.places import LedgerUrl
+from tollway.domain.commands import Credit, Credited
 from tollway.domain.errors import LedgerOutcomeUnknown, LedgerUnavailable, LedgerUnusable
+from tollway.ledger import operator
 from tollway.ledger.control import control
 from tollway.ledger.operator import credit_id
 
@@ -82,6 +85,31 @@ class SqliteBooks:
         except (LedgerUnusable, LedgerUnavailable, LedgerOutcomeUnknown):
             return False
         return True
+
+
+class PostgresBooks:
+    """Books in a database; `folder` is for what routers need beside it."""
+
+    def __init__(self, folder: Path, server: Server, database: LedgerUrl) -> None:
+        self.folder = folder
+        self.server = server
+        self.database = database
+        self.url = str(database.conninfo)
+        self.environment = {} if database.password is None else {"PGPASSWORD": database.password.reveal()}
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        reading = f"{self.url}?options=-csearch_path%3Dtollway"
+        return self.server.execute(
+            sql, LedgerUrl(store="postgresql", conninfo=reading, password=self.database.password)
+        )
+
+    async def credit(self, account: str, nano_usd: int, ref: str) -> bool:
+        """By the operator's own connection."""
+        try:
+            result = await operator.credit(self.database, account, nano_usd, ref)
+        except (LedgerUnusable, LedgerUnavailable, LedgerOutcomeUnknown):
+            return False
+        return isinstance(result, Credited)
 
 
 def lines(books: Books, after: int = 0) -> list[Line]:

@@ -109,6 +109,18 @@ def ask(tag: str, kind: Kind, scenario: str, wallet: int) -> Asked:
     return Asked(tag, kind, wallet, json.dumps(body).encode())
 
 
+async def ready(place: tuple[str, int]) -> bool:
+    """What GET /readyz says."""
+    try:
+        reader, writer = await asyncio.open_connection(*place)
+        writer.write(b"GET /readyz HTTP/1.1\r\nhost: chaos.example\r\nconnection: close\r\n\r\n")
+        head = await read_head(reader)
+        writer.transport.abort()
+    except (OSError, EOFError):
+        return False
+    return head.status == 200
+
+
 async def call(place: tuple[str, int], sign_in: str, asked: Asked) -> Seen:
     """Ask once, never again."""
     seen = Seen(asked)

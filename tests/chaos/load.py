@@ -17,7 +17,7 @@ Place = tuple[str, int]
 class Wallets:
     """Who calls. The last one is poor: it runs out of credit again and again."""
 
-    def __init__(self, count: int = 4) -> None:
+    def __init__(self, count: int) -> None:
         self.all: list[Wallet] = [SolanaWallet.new() if number % 2 else EvmWallet.new() for number in range(count)]
         self.accounts = [account_id(wallet) for wallet in self.all]
         self._signed: list[str] = []

@@ -19,6 +19,8 @@ from typing import Any
 from tollway.domain.commands import Command, Held, Post, Posted, Result
 from tollway.egress.reply import Reply
 from tollway.ledger.batch import Batch
+from tollway.ledger.postgres.store import PostgresLedger
+from tollway.ledger.postgres.transaction import Transaction
 from tollway.ledger.sqlite.store import SqliteLedger
 from tollway.ledger.sqlite.writer import Writer, Written
 from tollway.upstream.aiohttp_transport import AiohttpTransport
@@ -40,6 +42,8 @@ STEPS = (
 
 INSIDE_COMMIT_S_MAX = 0.001  # a commit to a file takes about as long
 TORN_BYTES_MAX = 20_000  # of a commit's few pages
+PAGES_MAX = "pages_max"  # a file beside a database: how many pages that may have; read when it is opened
+LEASE_S = 2.0  # of a process on PostgreSQL: in place of 30 s, so that nobody waits so long for the holds of the dead
 
 
 class Fuse:
@@ -83,13 +87,16 @@ def _kill_at(moment: float) -> None:
 
 def lay(fuse: Fuse) -> None:
     """Put the fuse to every step. Once a process."""
-    watch_ledger(SqliteLedger, fuse)
     _watch_transport(fuse)
     _watch_reply(fuse)
+    _watch_ledger(SqliteLedger, fuse)
     _watch_writer(fuse)
+    _watch_ledger(PostgresLedger, fuse)
+    _watch_transaction(fuse)
+    _hurry_leases()
 
 
-def watch_ledger(ledger: type[Any], fuse: Fuse) -> None:
+def _watch_ledger(ledger: type[Any], fuse: Fuse) -> None:
     original = ledger.apply
 
     @functools.wraps(original)
@@ -141,7 +148,12 @@ def _watch_writer(fuse: Fuse) -> None:
     opened, wrote = Writer.__init__, Writer._write
 
     def open_watched(self: Writer, path: Path, connect: Any, deliver: Callable[[Batch, Written], None]) -> None:
-        opened(self, path, lambda file: WatchedConnection(connect(file), file, fuse), deliver)
+        def connect_watched(file: Path) -> WatchedConnection:
+            connection = WatchedConnection(connect(file), file, fuse)
+            connection.limit_pages()
+            return connection
+
+        opened(self, path, connect_watched, deliver)
 
     def write(self: Writer, batch: Batch) -> Written:
         written = wrote(self, batch)
@@ -163,6 +175,11 @@ class WatchedConnection:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._connection, name)
 
+    def limit_pages(self) -> None:
+        limit = self._file.with_name(PAGES_MAX)
+        if limit.exists():
+            self._connection.execute(f"PRAGMA max_page_count = {int(limit.read_text())}")
+
     def commit(self) -> None:
         self._fuse.burn("before_commit")
         self._fuse.burn_soon("inside_commit")
@@ -180,5 +197,36 @@ class WatchedConnection:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
 
 
-def _replace(owner: type[Any], name: str, function: Callable[..., Any]) -> None:
+def _watch_transaction(fuse: Fuse) -> None:
+    ran = Transaction.run
+
+    def sending(self: Transaction) -> bool:
+        return bool(self.__dict__.get("commit_sent", False))
+
+    def send(self: Transaction, sent: bool) -> None:
+        if sent:
+            fuse.burn("before_commit")
+            fuse.burn_soon("inside_commit")
+        self.__dict__["commit_sent"] = sent
+
+    @functools.wraps(ran)
+    async def run(self: Transaction, *arguments: Any) -> Any:
+        result = await ran(self, *arguments)
+        fuse.burn("after_commit")
+        return result
+
+    _replace(Transaction, "commit_sent", property(sending, send))
+    _replace(Transaction, "run", run)
+
+
+def _hurry_leases() -> None:
+    original = PostgresLedger.open
+
+    async def hurried(*arguments: Any) -> PostgresLedger:
+        return await original(*arguments, lease_s=LEASE_S)
+
+    _replace(PostgresLedger, "open", staticmethod(hurried))
+
+
+def _replace(owner: type[Any], name: str, function: Any) -> None:
     setattr(owner, name, function)

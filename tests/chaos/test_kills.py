@@ -2,24 +2,27 @@
 
 from pathlib import Path
 
-from chaos.history import Tally, history
+from chaos.books import SqliteBooks
+from chaos.history import one_round
 from chaos.steps import STEPS
+from chaos.trial import trial
 
 KILLS = 20
 SEED = 4
 
 
 async def test_after_each_kill_every_call_is_booked_as_its_client_and_its_provider_saw_it(tmp_path: Path) -> None:
-    tally = Tally()
-    async with history(tmp_path, SEED, tally) as lives:
+    async with trial(SqliteBooks(tmp_path), SEED) as made:
+        tally = made.tally
         for _ in range(KILLS):
-            await lives.round()
+            await one_round(made)
         assert tally.found.differences == []
         assert tally.kills.total() == KILLS
         assert set(STEPS) <= tally.kills.keys()
         assert {"whole", "broken off, not booked", "refused"} <= tally.found.calls.keys()
 
         # A row that isn't what happened doesn't go unseen.
-        await lives.round("after_last_byte", spoil="UPDATE transfers SET amount = 9 * amount WHERE seq = {post}")
+        wrong = "UPDATE transfers SET amount = 9 * amount WHERE seq = {post}"
+        await one_round(made, "after_last_byte", spoil=wrong)
         assert any("charged" in difference for difference in tally.found.differences)
         assert any("its transfers say" in difference for difference in tally.found.differences)
