@@ -320,6 +320,7 @@ async def test_a_generation_tells_all_about_its_call(router: Running) -> None:
         "error_code": None,
         "usage": {"prompt": 20, "completion": 5, **nothing},
         "usage_origin": "provider",
+        "estimate_origin": "bytes",
         "cost_usd": "0.0000721",
         "flags": [],
         "user": None,

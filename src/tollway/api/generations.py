@@ -45,6 +45,7 @@ class GenerationView(msgspec.Struct, kw_only=True):
     usage: Usage | None
     usage_origin: str | None
     estimate: Usage | None
+    estimate_origin: str | None
     cost_usd: str
     held_usd: str
     flags: tuple[str, ...]
@@ -71,6 +72,7 @@ def generation_view(record: CallRecord, receipt: str | None = None) -> Generatio
         usage=record.usage,
         usage_origin=record.usage_origin,
         estimate=record.estimate,
+        estimate_origin=record.estimate_origin if record.estimate is not None else None,
         cost_usd=format_usd(record.price),
         held_usd=format_usd(record.held),
         flags=record.flags,

@@ -11,6 +11,7 @@ import msgspec
 from tollway.domain.claims import Claim, Kept
 from tollway.domain.keys import Key
 from tollway.domain.record import CallRecord, Delivery
+from tollway.domain.recount import Recount
 
 # --- commands
 
@@ -83,6 +84,13 @@ class NoteDelivery(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     delivery: Delivery
 
 
+class NoteRecount(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Our own tokenizer's count of a posted call, which came after the post. Not money. The first note stays."""
+
+    id: str  # the call's
+    recount: Recount
+
+
 class Disabled(msgspec.Struct, frozen=True, kw_only=True):
     """A provider that an operator took out of service: since when, and what they said of it."""
 
@@ -115,7 +123,9 @@ class EndKey(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     account: str  # whose key it must be
 
 
-Command = Hold | Post | Void | Credit | BurnNonce | Revoke | NoteDelivery | SetProvider | CreateKey | EndKey
+Command = (
+    Hold | Post | Void | Credit | BurnNonce | Revoke | NoteDelivery | NoteRecount | SetProvider | CreateKey | EndKey
+)
 
 # --- results
 
@@ -275,13 +285,3 @@ class UsageReport(msgspec.Struct, frozen=True, kw_only=True):
 class Statement(msgspec.Struct, frozen=True, kw_only=True):
     entries: tuple[Entry, ...]
     next_cursor: str | None = None
-
-
-class StoredAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """What the call that claimed a key was answered."""
-
-    id: str  # the call's
-    request: str
-    answer: bytes | None  # None: it was too large
-    record: CallRecord
-    available: int  # the account's free balance after the call's post, nano-USD

@@ -11,6 +11,7 @@ from tollway.domain.price import Tariff
 from tollway.domain.usage import Usage
 
 Ended = Literal["complete", "client_left", "cut_by_router", "provider_failed", "refused", "ledger_failed"]
+EstimateOrigin = Literal["bytes", "tokenizer"]  # four bytes of text are a token, or counted by our own tokenizer
 Delivery = Literal["complete", "partial", "none", "unknown"]
 
 
@@ -33,6 +34,7 @@ class CallRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     usage_origin: Literal["provider", "estimated"] | None = None
     usage_reported: str | None = None  # the provider's raw usage, when it was refused
     estimate: Usage | None = None  # our own count, beside the provider's
+    estimate_origin: EstimateOrigin = "bytes"
     price: int = 0  # nano-USD charged to the wallet
     cost: int = 0  # nano-USD owed to the provider
     held: int = 0

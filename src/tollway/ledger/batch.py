@@ -10,9 +10,10 @@ from tollway.domain.answer import RESPONSE_ID_CHARS_MAX
 from tollway.domain.commands import BurnNonce, Command, Revoke, SetProvider
 from tollway.domain.keys import Key
 from tollway.domain.record import CallRecord, Delivery
+from tollway.domain.recount import Compared, RecountSums
 from tollway.ledger.books import Books
 from tollway.ledger.claims import CLAIM_MS, FORGET_EACH
-from tollway.ledger.decision import KINDS, Decision, DeliveryNote, KnownClaim, KnownKey
+from tollway.ledger.decision import KINDS, Decision, DeliveryNote, KnownClaim, KnownKey, RecountNote
 from tollway.ledger.transfer import Account, Transfer, provider_of
 from tollway.ledger.usage import DAY_MS, Sums, add_call
 from tollway.wire import json
@@ -87,6 +88,8 @@ class Batch:
         elif isinstance(note, DeliveryNote):
             self._append("insert_delivery", (note.seq, note.delivery))
             self.deliveries.setdefault(note.id, note.delivery)
+        elif isinstance(note, RecountNote):
+            self._append("insert_recount", recount_row(note))
 
     def add_secret(self, name: str, value: bytes) -> None:
         self.commands += 1
@@ -171,6 +174,37 @@ class Batch:
         if rows is None:
             rows = self.rows[query] = []
         rows.append(row)
+
+
+def recount_row(note: RecountNote) -> Row:
+    """Tokens are within 64 bits: no count is over what a call could use."""
+    recount = note.recount
+    prompt, completion = recount.prompt, recount.completion
+    return (
+        note.seq,
+        note.provider,
+        note.model,
+        recount.vocabulary,
+        json.encode(recount.own).decode(),
+        prompt and prompt.reported,
+        prompt and prompt.own,
+        completion and completion.reported,
+        completion and completion.own,
+    )
+
+
+def recount_sums(row: Row) -> RecountSums:
+    """From the columns that the query `recounts` selects."""
+    provider, model, calls, prompts, *prompt, completions, completion_reported, completion_own = row
+    return RecountSums(
+        provider=provider,
+        model=model,
+        calls=calls,
+        prompts=prompts,
+        prompt=Compared(*prompt),
+        completions=completions,
+        completion=Compared(completion_reported, completion_own),
+    )
 
 
 def storable(sums: Sums) -> Sums:

@@ -49,6 +49,7 @@ from tollway.domain.commands import (
     Hold,
     Noted,
     NoteDelivery,
+    NoteRecount,
     Post,
     ProviderSet,
     Refused,
@@ -57,9 +58,10 @@ from tollway.domain.commands import (
     Void,
 )
 from tollway.ledger.credits import credit
-from tollway.ledger.decision import UNKNOWN, Decision, DeliveryNote, Expire, View, state_of
+from tollway.ledger.decision import UNKNOWN, Decision, DeliveryNote, Expire, RecountNote, View, state_of
 from tollway.ledger.holds import give_back, post, reserve
 from tollway.ledger.keys import create, end
+from tollway.ledger.transfer import provider_of
 
 
 def decide(command: Command | Expire, view: View, seq: int, at_ms: int) -> Decision:
@@ -72,8 +74,8 @@ def decide(command: Command | Expire, view: View, seq: int, at_ms: int) -> Decis
         return give_back(command, view, seq, at_ms)
     if isinstance(command, Credit):
         return credit(command, view, seq, at_ms)
-    if isinstance(command, NoteDelivery):
-        return _note_delivery(command, view)
+    if isinstance(command, (NoteDelivery, NoteRecount)):
+        return _note(command, view)
     if isinstance(command, BurnNonce):
         if command.expires_ms <= view.forgotten_ms or view.nonce_used(command.account, command.nonce):
             return Decision(Refused(reason="nonce_used"))
@@ -87,9 +89,13 @@ def decide(command: Command | Expire, view: View, seq: int, at_ms: int) -> Decis
     return Decision(Revoked(), note=command)
 
 
-def _note_delivery(command: NoteDelivery, view: View) -> Decision:
+def _note(command: NoteDelivery | NoteRecount, view: View) -> Decision:
     chain = view.chain(command.id)
     if state_of(chain) != "posted":
         return Decision(UNKNOWN)
     posted = chain[-1]
+    if isinstance(command, NoteRecount):
+        provider = provider_of(posted.counterparty)
+        note = RecountNote(posted.seq, posted.account, command.id, provider, posted.model, command.recount)
+        return Decision(Noted(), note=note)
     return Decision(Noted(), note=DeliveryNote(posted.seq, posted.account, command.id, command.delivery))

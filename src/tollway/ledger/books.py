@@ -18,6 +18,7 @@ from tollway.domain.commands import (
     EndKey,
     Hold,
     NoteDelivery,
+    NoteRecount,
     Post,
     Revoke,
     SetProvider,
@@ -38,6 +39,7 @@ from tollway.ledger.transfer import (
     source_account,
 )
 
+Chained = Hold | Post | Void | Credit | NoteDelivery | NoteRecount  # that belong to a chain
 Key = tuple[Literal["account", "chain", "key", "claim"], str]
 
 # A revocation is kept for a day beyond its message's expiry, so that a clock set back can't bring the message to life.
@@ -131,7 +133,7 @@ class Books:
                     missing.append(("account", spending))
         return missing
 
-    def _accounts_of(self, command: Hold | Post | Void | Credit | NoteDelivery) -> list[str]:
+    def _accounts_of(self, command: Chained) -> list[str]:
         """Those that a command moves, as far as it and the chain of its id tell."""
         if isinstance(command, Hold):
             return [command.account]
@@ -145,7 +147,7 @@ class Books:
             found.append(provider_account(command.provider))
         return found
 
-    def _key_of(self, command: Hold | Post | Void | Credit | NoteDelivery) -> str:
+    def _key_of(self, command: Chained) -> str:
         """The key whose limit decides on a command, "" where none does."""
         if isinstance(command, Hold):
             return command.key

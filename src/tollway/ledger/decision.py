@@ -20,6 +20,8 @@ from tollway.domain.commands import (
 )
 from tollway.domain.keys import Key
 from tollway.domain.record import CallRecord, Delivery
+from tollway.domain.recount import Recount
+from tollway.domain.usage import Usage
 from tollway.ledger.transfer import Account, Kind, Leg, Transfer, fits, legs_of
 
 State = Literal["absent", "credited", "pending", "posted", "voided", "expired"]
@@ -67,6 +69,17 @@ class DeliveryNote(msgspec.Struct, frozen=True, gc=False):
     delivery: Delivery
 
 
+class RecountNote(msgspec.Struct, frozen=True, gc=False):
+    """Our own count of the call that was posted with transfer `seq`."""
+
+    seq: int
+    account: str
+    id: str
+    provider: str
+    model: str
+    recount: Recount
+
+
 class KnownKey(msgspec.Struct, frozen=True, gc=False):
     """A delegated key as the books have it."""
 
@@ -107,7 +120,7 @@ class View(Protocol):
     def nonce_used(self, account: str, nonce: str) -> bool: ...
 
 
-Note = BurnNonce | Revoke | DeliveryNote | SetProvider | KnownKey  # what is written that is no transfer
+Note = BurnNonce | Revoke | DeliveryNote | RecountNote | SetProvider | KnownKey  # what is written that is no transfer
 
 
 class Decision(msgspec.Struct, frozen=True, gc=False):
@@ -120,6 +133,11 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     note: Note | None = None
     claim: KnownClaim | None = None  # as it is from here on
     answer: bytes | None = None  # kept with a claim that is answered; None: it is too large
+
+
+def recounted(record: CallRecord, own: Usage) -> CallRecord:
+    """The record of a call with our own tokenizer's count in the place of the estimate."""
+    return msgspec.structs.replace(record, estimate=own, estimate_origin="tokenizer")
 
 
 def state_of(chain: tuple[Transfer, ...]) -> State:

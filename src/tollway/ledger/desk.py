@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from tollway.domain.commands import Balance, Disabled, Result, Statement
+from tollway.domain.recount import RecountSums
 from tollway.ledger.audit import AuditReport
 from tollway.ledger.control import ControlCommand
 from tollway.ledger.report import Money
@@ -24,5 +25,8 @@ class Desk(Protocol):
 
     def money(self) -> Money:
         """What a report is made from."""
+
+    def recounts(self, after_ms: int) -> list[RecountSums]:
+        """Calls posted since, by provider and model, that our own tokenizer has counted again."""
 
     def audit(self) -> AuditReport: ...

@@ -4,18 +4,20 @@ import os
 from collections.abc import Mapping, Sequence
 from datetime import date
 from itertools import islice
+from typing import Any
 
 import msgspec
 
+from tollway.domain.claims import StoredAnswer
 from tollway.domain.clock import Clock
-from tollway.domain.commands import Balance, Command, Disabled, Result, Statement, StoredAnswer, UsageBy, UsageReport
+from tollway.domain.commands import Balance, Command, Disabled, Result, Statement, UsageBy, UsageReport
 from tollway.domain.errors import LedgerUnavailable
 from tollway.domain.keys import KeyPage, KeyState
 from tollway.domain.record import CallRecord
 from tollway.ledger import keys
 from tollway.ledger.books import Books
 from tollway.ledger.claims import CLAIM_MS, FORGET_EACH, place_of
-from tollway.ledger.decision import DeliveryNote, Expire, KnownClaim, KnownKey
+from tollway.ledger.decision import DeliveryNote, Expire, KnownClaim, KnownKey, RecountNote
 from tollway.ledger.statement import check_limit, decode_cursor, statement_of
 from tollway.ledger.transfer import Transfer, provider_of
 from tollway.ledger.usage import DAY_MS, Sums, add_call, check_period, day_key, day_number, report
@@ -33,6 +35,7 @@ class MemoryLedger:
         self._answers: dict[str, tuple[int, bytes | None]] = {}  # by call id: when its claim expires, and the answer
         self._secrets: dict[str, bytes] = {}
         self._noted: set[str] = set()  # calls whose delivery is known
+        self._recounted: set[str] = set()  # and calls that were recounted
         self._closed = False
 
     @property
@@ -143,7 +146,9 @@ class MemoryLedger:
         if decision.claim is not None and decision.claim.answered:
             self._keep(decision.claim, decision.answer, at_ms)
         if isinstance(note := decision.note, DeliveryNote):
-            self._note_delivery(note)
+            self._note(note.id, note.account, self._noted, delivery=note.delivery)
+        elif isinstance(note, RecountNote):
+            self._note(note.id, note.account, self._recounted, estimate=note.recount.own, estimate_origin="tokenizer")
         return decision.result
 
     def _keep(self, claim: KnownClaim, answer: bytes | None, at_ms: int) -> None:
@@ -151,14 +156,14 @@ class MemoryLedger:
             del self._answers[own]
         self._answers[claim.id] = (claim.at_ms + CLAIM_MS, answer)
 
-    def _note_delivery(self, note: DeliveryNote) -> None:
-        if note.id in self._noted:
+    def _note(self, id: str, account: str, noted: set[str], **changes: Any) -> None:
+        if id in noted:
             return
-        self._noted.add(note.id)
-        record = msgspec.structs.replace(self._records[note.account, note.id], delivery=note.delivery)
-        self._records[note.account, note.id] = record
-        if record.response_id is not None and self._by_response[note.account, record.response_id].id == note.id:
-            self._by_response[note.account, record.response_id] = record
+        noted.add(id)
+        record = msgspec.structs.replace(self._records[account, id], **changes)
+        self._records[account, id] = record
+        if record.response_id is not None and self._by_response[account, record.response_id].id == id:
+            self._by_response[account, record.response_id] = record
 
 
 def _by_id(known: KnownKey) -> str:

@@ -22,6 +22,7 @@ from tollway.domain.commands import (
     Statement,
 )
 from tollway.domain.errors import LedgerUnusable
+from tollway.domain.recount import RecountSums
 from tollway.ledger.accounts import stored_account
 from tollway.ledger.audit import AuditReport
 from tollway.ledger.control import ControlCommand
@@ -31,9 +32,11 @@ from tollway.ledger.report import MoneyReport, check_days
 from tollway.ledger.report import report as make_report
 from tollway.ledger.sqlite.backup import Copied
 from tollway.ledger.sqlite.desk import SqliteDesk
+from tollway.ledger.usage import DAY_MS
 
 REF_CHARS_MAX = 200
 WHY_CHARS_MAX = 200
+RECOUNT_DAYS_MAX = 3660  # ten years
 SOURCE = "operator"
 
 Books = LedgerUrl | Path  # where they are; a path is SQLite's file
@@ -127,6 +130,13 @@ def _embedded(books: Books) -> SqliteDesk:
             "A ledger on PostgreSQL is backed up with pg_dump and restored with pg_restore: docs/operate.md says how."
         )
     return found
+
+
+def recounts(books: Books, days: int) -> list[RecountSums]:
+    """Calls of the last `days` that our own tokenizer has counted again. Raises ValueError (days), LedgerUnusable."""
+    if not 1 <= days <= RECOUNT_DAYS_MAX:
+        raise ValueError(f"--days: a number from 1 to {RECOUNT_DAYS_MAX}")
+    return desk(books).recounts(time.time_ns() // 1_000_000 - days * DAY_MS)
 
 
 def audit(books: Books) -> AuditReport:

@@ -17,6 +17,7 @@ from tollway.domain.commands import (
     Insufficient,
     Noted,
     NoteDelivery,
+    NoteRecount,
     Posted,
     ProviderSet,
     Refused,
@@ -26,9 +27,21 @@ from tollway.domain.commands import (
     Voided,
 )
 from tollway.domain.money import AMOUNT_NANO_MAX
+from tollway.domain.recount import Recount
+from tollway.domain.usage import Usage
 from tollway.ledger.book import decide
 from tollway.ledger.books import Books
-from tollway.ledger.decision import KINDS, TABLE, Decision, DeliveryNote, Expire, State, state_after, state_of
+from tollway.ledger.decision import (
+    KINDS,
+    TABLE,
+    Decision,
+    DeliveryNote,
+    Expire,
+    RecountNote,
+    State,
+    state_after,
+    state_of,
+)
 from tollway.ledger.transfer import COUNTER_NANO_MAX, LOSS, REVENUE, Account, Kind, Transfer, enter, legs_of
 
 
@@ -308,6 +321,14 @@ def test_what_became_of_an_answer_is_noted_of_a_posted_call_and_moves_no_money(s
     else:
         assert ledger.tell(note) == Refused(reason="unknown_hold")
     assert {own: account.balance() for own, account in ledger.books.accounts.items()} == before
+
+
+def test_a_recount_is_noted_with_the_provider_and_the_model_of_the_post() -> None:
+    ledger = Ledger(credit(1000), *HISTORIES["posted"])
+    posted = ledger.books.chain("x")[-1]
+    recount = Recount(vocabulary="o200k_base", own=Usage(prompt=3, completion=4))
+    note = ledger.books.decide(NoteRecount(id="x", recount=recount), START_MS).note
+    assert note == RecountNote(posted.seq, WALLET, "x", "openai", posted.model, recount)
 
 
 def test_transfers_of_an_account_form_a_chain() -> None:

@@ -14,8 +14,9 @@ from tollway.domain.clock import SystemClock
 from tollway.domain.commands import Balance, Disabled, Result, Statement
 from tollway.domain.errors import LedgerUnusable
 from tollway.domain.observer import NullObserver
+from tollway.domain.recount import RecountSums
 from tollway.ledger.audit import AuditReport, Rows, replay
-from tollway.ledger.batch import read_transfer
+from tollway.ledger.batch import read_transfer, recount_sums
 from tollway.ledger.control import ControlCommand
 from tollway.ledger.postgres.page import account_of
 from tollway.ledger.postgres.queries import QUERIES
@@ -91,6 +92,10 @@ class PostgresDesk:
                     for day, number, amount in connection.execute(QUERIES["unsettled"], (DAY_MS,))
                 ],
             )
+
+    def recounts(self, after_ms: int) -> list[RecountSums]:
+        with self._reading() as connection:
+            return [recount_sums(row) for row in connection.execute(QUERIES["recounts"], (after_ms,))]
 
     def audit(self) -> AuditReport:
         with self._reading() as connection:

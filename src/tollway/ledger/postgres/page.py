@@ -17,6 +17,7 @@ from tollway.domain.commands import (
     EndKey,
     Hold,
     NoteDelivery,
+    NoteRecount,
     Post,
     Result,
     Revoke,
@@ -25,10 +26,10 @@ from tollway.domain.commands import (
 )
 from tollway.domain.keys import Key, key_of
 from tollway.domain.record import Delivery
-from tollway.ledger.batch import read_key, read_transfer, storable
+from tollway.ledger.batch import read_key, read_transfer, recount_row, storable
 from tollway.ledger.books import Books
 from tollway.ledger.claims import place_of
-from tollway.ledger.decision import Decision, DeliveryNote, Expire, KnownClaim, KnownKey
+from tollway.ledger.decision import Decision, DeliveryNote, Expire, KnownClaim, KnownKey, RecountNote
 from tollway.ledger.postgres.arrays import Row, columns, text
 from tollway.ledger.transfer import (
     LOSS,
@@ -47,6 +48,8 @@ ACCOUNTS_FROM = 2048  # in a block: where the numbers of new accounts begin
 
 # Accounts that every process moves, and none decides from; of revenue pending holds stand where they were made.
 SHARDED = ("provider:", "router:")
+
+_LOOKED_UP = (Hold, Post, Void, Expire, Credit, NoteDelivery, NoteRecount)
 
 Booked = Command | Expire
 Shard = tuple[str, int]  # an account's id and shard: a row
@@ -192,6 +195,7 @@ class Page:
         rows["end_keys"] = [(own, self._keys[own].ended_ms) for own in ended]
         rows["insert_keys"] = [_key_row(self._keys[own]) for own in sorted(self._keys.keys() - self._keys_before)]
         rows["insert_deliveries"] = sorted(self.deliveries.items())
+        rows["insert_recounts"] = sorted(rows.get("insert_recounts", ()), key=lambda row: row[0])
         rows["insert_usage"] = [
             (account, day, model, provider, *storable(sums))
             for (day, account, model, provider), sums in self._usage.items()
@@ -252,6 +256,8 @@ class Page:
             self._providers[note.provider] = (note.provider, off and off.since_ms, off and off.why)
         elif isinstance(note, DeliveryNote):
             self.note(note.seq, note.delivery)
+        elif isinstance(note, RecountNote):
+            self._append("insert_recounts", recount_row(note))
 
     def _touch(self, account: Account, shard: int) -> None:
         if account.no not in self._touched:
@@ -299,7 +305,7 @@ def account_of(row: Sequence[Any]) -> Account:
 
 def looked_up(commands: Iterable[Booked]) -> list[str]:
     """The ids whose chains the book needs."""
-    return [command.id for command in commands if isinstance(command, (Hold, Post, Void, Expire, Credit, NoteDelivery))]
+    return [command.id for command in commands if isinstance(command, _LOOKED_UP)]
 
 
 def keys_of(commands: Iterable[Booked]) -> list[str]:

@@ -10,13 +10,16 @@ import msgspec
 import psycopg
 
 from tollway.domain.answer import RESPONSE_ID_CHARS_MAX
-from tollway.domain.commands import Disabled, Statement, StoredAnswer, UsageBy, UsageReport
+from tollway.domain.claims import StoredAnswer
+from tollway.domain.commands import Disabled, Statement, UsageBy, UsageReport
 from tollway.domain.errors import LedgerUnavailable
 from tollway.domain.keys import KeyPage, KeyState
 from tollway.domain.observer import Observer
 from tollway.domain.record import CallRecord
+from tollway.domain.usage import Usage
 from tollway.ledger import keys
 from tollway.ledger.batch import read_key, read_transfer
+from tollway.ledger.decision import recounted
 from tollway.ledger.postgres.arrays import literal_of, text
 from tollway.ledger.postgres.page import account_of
 from tollway.ledger.postgres.server import RETRY_AFTER_MS, Readers, first_line
@@ -72,7 +75,9 @@ class Reads:
             rows = await self._fetch("call_by_response", account, *limits)
         if not rows:
             return None
-        record, delivery = json.decode_as(rows[0][0].encode(), CallRecord), rows[0][1]
+        record, delivery, own = json.decode_as(rows[0][0].encode(), CallRecord), rows[0][1], rows[0][2]
+        if own is not None:
+            record = recounted(record, json.decode_as(own.encode(), Usage))
         return record if delivery is None else msgspec.structs.replace(record, delivery=delivery)
 
     async def usage(self, account: str, by: UsageBy, first: date, last: date) -> UsageReport:

@@ -23,6 +23,7 @@ import msgspec
 import psycopg
 
 from tollway.config.places import LedgerUrl
+from tollway.domain.claims import StoredAnswer
 from tollway.domain.clock import Clock
 from tollway.domain.commands import (
     Balance,
@@ -33,7 +34,6 @@ from tollway.domain.commands import (
     NoteDelivery,
     Result,
     Statement,
-    StoredAnswer,
     UsageBy,
     UsageReport,
 )

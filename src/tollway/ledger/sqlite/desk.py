@@ -13,13 +13,16 @@ from tollway.domain.clock import SystemClock
 from tollway.domain.commands import Balance, Disabled, Result, Statement
 from tollway.domain.errors import LedgerLocked, LedgerUnusable
 from tollway.domain.observer import NullObserver
+from tollway.domain.recount import RecountSums
 from tollway.ledger.audit import AuditReport
+from tollway.ledger.batch import recount_sums
 from tollway.ledger.control import ControlCommand, ControlUnreachable, control
 from tollway.ledger.report import Money
 from tollway.ledger.sqlite import audit as audits
 from tollway.ledger.sqlite.backup import Copied, backup, restore
 from tollway.ledger.sqlite.database import check_schema, connect_read_only, read_account, read_disabled
 from tollway.ledger.sqlite.money import read_money
+from tollway.ledger.sqlite.queries import QUERIES
 from tollway.ledger.sqlite.reader import read_statement
 from tollway.ledger.sqlite.store import SqliteLedger
 
@@ -77,6 +80,10 @@ class SqliteDesk:
 
     def restore(self, file: Path, now: str) -> Copied:
         return restore(self._path, file, now)
+
+    def recounts(self, after_ms: int) -> list[RecountSums]:
+        with _Reading(self._path) as connection:
+            return [recount_sums(row) for row in connection.execute(QUERIES["recounts"], (after_ms,))]
 
     def audit(self) -> AuditReport:
         return audits.audit(self._path)

@@ -11,12 +11,14 @@ from typing import TypeVar
 import msgspec
 
 from tollway.domain.answer import RESPONSE_ID_CHARS_MAX
-from tollway.domain.commands import Statement, StoredAnswer, UsageBy, UsageReport
+from tollway.domain.claims import StoredAnswer
+from tollway.domain.commands import Statement, UsageBy, UsageReport
 from tollway.domain.keys import KeyPage, KeyState
 from tollway.domain.record import CallRecord
+from tollway.domain.usage import Usage
 from tollway.ledger import keys
 from tollway.ledger.batch import read_key, read_transfer
-from tollway.ledger.decision import KnownClaim, KnownKey
+from tollway.ledger.decision import KnownClaim, KnownKey, recounted
 from tollway.ledger.sqlite.database import connect_read_only, read_account
 from tollway.ledger.sqlite.queries import QUERIES
 from tollway.ledger.statement import check_limit, decode_cursor, statement_of
@@ -120,7 +122,9 @@ def read_call(connection: sqlite3.Connection, account: str, id: str) -> CallReco
         row = connection.execute(QUERIES["call_by_response"], wanted).fetchone()
     if row is None:
         return None
-    record, delivery = json.decode_as(row[0], CallRecord), row[1]
+    record, delivery, own = json.decode_as(row[0], CallRecord), row[1], row[2]
+    if own is not None:
+        record = recounted(record, json.decode_as(own.encode(), Usage))
     return record if delivery is None else msgspec.structs.replace(record, delivery=delivery)
 
 

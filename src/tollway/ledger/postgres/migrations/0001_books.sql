@@ -56,6 +56,19 @@ CREATE TABLE deliveries (
     delivery text NOT NULL
 );
 
+-- Our own tokenizer's count of some posted calls; seq is the post's. What could be compared stands beside the provider's.
+CREATE TABLE recounts (
+    seq bigint PRIMARY KEY,
+    provider text NOT NULL,
+    model text NOT NULL,
+    vocabulary text NOT NULL,
+    own text NOT NULL,  -- JSON
+    prompt_reported bigint,
+    prompt_own bigint,
+    completion_reported bigint,
+    completion_own bigint
+);
+
 -- What an account's posted calls came to on a UTC day (counted from 1970-01-01): tokens, and nano-USD charged.
 CREATE TABLE usage (
     account bigint NOT NULL,  -- accounts.no

@@ -210,6 +210,15 @@ INSERT INTO deliveries (seq, delivery)
 SELECT * FROM unnest(%s::bigint[], %s::text[])
 ON CONFLICT (seq) DO NOTHING
 
+-- name: insert_recounts
+INSERT INTO recounts (
+    seq, provider, model, vocabulary, own, prompt_reported, prompt_own, completion_reported, completion_own
+)
+SELECT * FROM unnest(
+    %s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[]
+)
+ON CONFLICT (seq) DO NOTHING
+
 -- name: insert_usage
 INSERT INTO usage AS kept (account, day, model, provider, calls, prompt, completion, cached, reasoning, charged)
 SELECT * FROM unnest(
@@ -396,11 +405,12 @@ LEFT JOIN accounts AS other ON other.no = page.counterparty
 ORDER BY page.seq DESC
 
 -- name: call_by_id
-SELECT calls.record, deliveries.delivery
+SELECT calls.record, deliveries.delivery, recounts.own
 FROM transfers
 JOIN accounts ON accounts.no = transfers.account
 JOIN calls ON calls.seq = transfers.seq
 LEFT JOIN deliveries ON deliveries.seq = calls.seq
+LEFT JOIN recounts ON recounts.seq = calls.seq
 WHERE transfers.id = %s AND accounts.id = %s
 ORDER BY transfers.seq DESC
 LIMIT 1
@@ -416,13 +426,26 @@ WITH RECURSIVE walk AS (
     FROM walk JOIN transfers ON transfers.seq = walk.previous
     WHERE walk.place < %s
 )
-SELECT calls.record, deliveries.delivery
+SELECT calls.record, deliveries.delivery, recounts.own
 FROM walk
 JOIN calls ON calls.seq = walk.seq
 LEFT JOIN deliveries ON deliveries.seq = calls.seq
+LEFT JOIN recounts ON recounts.seq = calls.seq
 WHERE calls.response_id = %s
 ORDER BY calls.seq DESC
 LIMIT 1
+
+-- name: recounts
+SELECT
+    recounts.provider, recounts.model, count(*),
+    count(recounts.prompt_own), coalesce(sum(recounts.prompt_reported), 0)::bigint, coalesce(sum(recounts.prompt_own), 0)::bigint,
+    count(recounts.completion_own),
+    coalesce(sum(recounts.completion_reported), 0)::bigint, coalesce(sum(recounts.completion_own), 0)::bigint
+FROM recounts
+JOIN transfers ON transfers.seq = recounts.seq
+WHERE transfers.at_ms >= %s
+GROUP BY recounts.provider, recounts.model
+ORDER BY recounts.provider, recounts.model
 
 -- name: usage
 SELECT

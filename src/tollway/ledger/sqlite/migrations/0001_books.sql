@@ -50,6 +50,19 @@ CREATE TABLE deliveries (
     delivery TEXT NOT NULL
 );
 
+-- Our own tokenizer's count of some posted calls; seq is the post's. What could be compared stands beside the provider's.
+CREATE TABLE recounts (
+    seq INTEGER PRIMARY KEY,
+    provider TEXT NOT NULL,
+    model TEXT NOT NULL,
+    vocabulary TEXT NOT NULL,
+    own TEXT NOT NULL,  -- JSON
+    prompt_reported INTEGER,
+    prompt_own INTEGER,
+    completion_reported INTEGER,
+    completion_own INTEGER
+);
+
 -- What an account's posted calls came to on a UTC day (counted from 1970-01-01): tokens, and nano-USD charged. The day
 -- comes first, so that what a batch adds to stands together, whichever accounts it is of.
 CREATE TABLE usage (

@@ -97,6 +97,11 @@ INSERT INTO calls (seq, response_id, record) VALUES (?, ?, ?)
 -- name: insert_delivery
 INSERT INTO deliveries (seq, delivery) VALUES (?, ?) ON CONFLICT (seq) DO NOTHING
 
+-- name: insert_recount
+INSERT INTO recounts (
+    seq, provider, model, vocabulary, own, prompt_reported, prompt_own, completion_reported, completion_own
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (seq) DO NOTHING
+
 -- name: insert_usage
 INSERT INTO usage (day, account, model, provider, calls, prompt, completion, cached, reasoning, charged)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -249,11 +254,12 @@ LEFT JOIN accounts AS other ON other.no = page.counterparty
 ORDER BY page.seq DESC
 
 -- name: call_by_id
-SELECT calls.record, deliveries.delivery
+SELECT calls.record, deliveries.delivery, recounts.own
 FROM transfers
 JOIN accounts ON accounts.no = transfers.account
 JOIN calls ON calls.seq = transfers.seq
 LEFT JOIN deliveries ON deliveries.seq = calls.seq
+LEFT JOIN recounts ON recounts.seq = calls.seq
 WHERE transfers.id = ? AND accounts.id = ?
 ORDER BY transfers.seq DESC
 LIMIT 1
@@ -268,12 +274,25 @@ WITH RECURSIVE walk (seq, previous) AS (
     SELECT transfers.seq, transfers.previous FROM walk JOIN transfers ON transfers.seq = walk.previous
     LIMIT ?
 )
-SELECT calls.record, deliveries.delivery
+SELECT calls.record, deliveries.delivery, recounts.own
 FROM walk
 CROSS JOIN calls ON calls.seq = walk.seq
 LEFT JOIN deliveries ON deliveries.seq = calls.seq
+LEFT JOIN recounts ON recounts.seq = calls.seq
 WHERE calls.response_id = ?
 LIMIT 1
+
+-- name: recounts
+SELECT
+    recounts.provider, recounts.model, count(*),
+    count(recounts.prompt_own), coalesce(sum(recounts.prompt_reported), 0), coalesce(sum(recounts.prompt_own), 0),
+    count(recounts.completion_own),
+    coalesce(sum(recounts.completion_reported), 0), coalesce(sum(recounts.completion_own), 0)
+FROM recounts
+JOIN transfers ON transfers.seq = recounts.seq
+WHERE transfers.at_ms >= ?
+GROUP BY recounts.provider, recounts.model
+ORDER BY recounts.provider, recounts.model
 
 -- name: usage
 -- Day by day, since a row is found by its day and account together.
