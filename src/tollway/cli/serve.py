@@ -4,6 +4,7 @@ SIGHUP reads the configuration again."""
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -21,6 +22,8 @@ from tollway.cli.common import CommandFailed, ConfigOption, command
 from tollway.cli.connection import Connection, HeadLimits, connection
 from tollway.cli.settings import configuration
 from tollway.cli.signals import hangup_signal, stop_signal
+from tollway.cli.workers import VARIABLE, WORKERS_MAX, Keeper, Worker, this_worker
+from tollway.cli.workers import check as check_workers
 from tollway.config.places import Address, address
 from tollway.config.schema import Config
 
@@ -65,6 +68,9 @@ class Server(uvicorn.Server):
 def serve(
     config: ConfigOption = None,
     listen: Annotated[str | None, typer.Option("--listen", help="HOST:PORT instead of server.listen.")] = None,
+    workers: Annotated[
+        int, typer.Option(min=1, max=WORKERS_MAX, help="Processes that share the work; more than one need PostgreSQL.")
+    ] = 1,
     log_level: Annotated[LogLevel, typer.Option(help="The least that is logged.")] = LogLevel.INFO,
 ) -> None:
     """Run the router.
@@ -73,26 +79,50 @@ def serve(
     Example:
       tollway serve
       tollway serve --config tollway.toml --listen 127.0.0.1:8080
+      tollway serve --workers 4
     """
-    read = partial(configuration, config, **({} if listen is None else {"TOLLWAY_SERVER__LISTEN": listen}))
+    given = {} if listen is None or VARIABLE in os.environ else {"TOLLWAY_SERVER__LISTEN": listen}
+    read = partial(configuration, config, **given)
     loaded = read()
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
     if log_level is not LogLevel.DEBUG:
         logging.getLogger("uvicorn").setLevel(logging.WARNING)  # what it says of its start, it says twice, as "error"
+    worker = this_worker(os.environ)
+    alone = worker is not None or workers == 1
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(loaded, read))
+        runner.run(_serve(loaded, read, worker) if alone else _keep(loaded, workers))
 
 
-async def _serve(config: Config, read: Callable[[], Config]) -> None:
+async def _keep(config: Config, count: int) -> None:
+    """Look after `count` workers. They are told where to listen as it came out: port 0 is one port for all of them."""
+    check_workers(config, count)
+    with _bound(config.server.listen) as sock:
+        os.environ["TOLLWAY_SERVER__LISTEN"] = str(Address(*sock.getsockname()[:2]))
+        served = f"{_url(sock, tls=config.server.tls is not None)}/api/v1"
+        await Keeper(sock, count, _say_draining).run(
+            lambda: typer.echo(f"tollway is serving at {served} with {count} workers", err=True)
+        )
+
+
+async def _serve(config: Config, read: Callable[[], Config], worker: Worker | None) -> None:
     stop = stop_signal()
     hangups = hangup_signal(stop)
-    async with serving(config) as (router, url):
+    async with serving(config, worker) as (router, url):
         reloading = asyncio.ensure_future(_reloading(router, read, hangups))
-        typer.echo(f"tollway is serving at {url}/api/v1", err=True)
+        if worker is None:
+            typer.echo(f"tollway is serving at {url}/api/v1", err=True)
+        else:
+            worker.stop_with_its_keeper(stop.set)
+            worker.say_ready()
         await stop.wait()
         reloading.cancel()
-        with contextlib.suppress(OSError):  # its terminal may have gone
-            typer.echo("tollway is draining; once more stops it at once", err=True)
+        if worker is None:
+            _say_draining()
+
+
+def _say_draining() -> None:
+    with contextlib.suppress(OSError):  # its terminal may have gone
+        typer.echo("tollway is draining; once more stops it at once", err=True)
 
 
 async def _reloading(router: Router, read: Callable[[], Config], hangups: asyncio.Event) -> None:
@@ -109,12 +139,14 @@ def _head_limits(router: Router) -> HeadLimits:
 
 
 @contextlib.asynccontextmanager
-async def serving(config: Config) -> AsyncIterator[tuple[Router, str]]:
+async def serving(config: Config, worker: Worker | None = None) -> AsyncIterator[tuple[Router, str]]:
     """A router that listens, and its URL; drained and closed on the way out. The operator's listener, where there is
     one, is the first to answer and the last to go: it shows the drain."""
     async with contextlib.AsyncExitStack() as stack:
-        sock = stack.enter_context(_bound(config.server.listen))
-        operator = None if config.ops.listen is None else stack.enter_context(_bound(config.ops.listen))
+        ops = config.ops.listen if worker is None else worker.operator(config.ops.listen)
+        given = None if worker is None else contextlib.closing(worker.socket())
+        sock = stack.enter_context(given or _bound(config.server.listen))
+        operator = None if ops is None else stack.enter_context(_bound(ops))
         router = await build(config)
         stack.push_async_callback(router.aclose)
         protocol = connection(lambda: _head_limits(router))
