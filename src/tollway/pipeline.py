@@ -11,16 +11,18 @@ import msgspec
 
 from tollway.domain.answer import Answer, Reading
 from tollway.domain.call import Call, Caller
-from tollway.domain.commands import Posted
+from tollway.domain.commands import Claimed, Posted
 from tollway.domain.errors import LedgerOutcomeUnknown, Overloaded, ShuttingDown, TollwayError
 from tollway.domain.observer import Observer
 from tollway.domain.plan import Candidate, Plan
 from tollway.domain.waiting import Interrupted
-from tollway.egress import endings, stream
+from tollway.egress import endings, replay, stream
+from tollway.egress.replay import Keeper
 from tollway.egress.reply import Reply
+from tollway.intake import idempotency
 from tollway.intake.body import Arrivals, Receive, read_body
 from tollway.intake.parse import parse
-from tollway.ledger.booking import Booking, Bookings
+from tollway.ledger.booking import AlreadyClaimed, Booking, Bookings
 from tollway.metering import meter, terms
 from tollway.routing.health import Health
 from tollway.routing.plan import narrow, plan
@@ -38,6 +40,7 @@ class ChatHeaders(msgspec.Struct, frozen=True, kw_only=True):
     authorization: bytes | None = None
     address: str = ""  # limits.addresses.address_of
     request_id: str | None = None
+    idempotency_key: bytes | None = None
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +52,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     snapshot: Snapshot
     watch: CallWatch
     reply: Reply
+    keeper: Keeper | None = None  # for a call with an Idempotency-Key
     trail: Trail = msgspec.field(default_factory=Trail)
 
     async def say(self, error: TollwayError) -> None:
@@ -99,13 +103,26 @@ class Pipeline:
                     raise endings.arrival_error(late.reason) from None
                 arriving.over()
                 call = parse(body, id=id, limits=snapshot.limits, client_request_id=headers.request_id)
-                call = msgspec.structs.replace(call, pseudonym=self._pseudonym(caller.account, call.user))
+                claim = idempotency.claim(headers.idempotency_key, call.request_hash)
+                call = msgspec.structs.replace(call, pseudonym=self._pseudonym(caller.account, call.user), claim=claim)
+                if claim is not None and await self._replayed(caller, call, watch, reply):
+                    return
                 chosen = await self._plan(call, snapshot)
                 await share.spend(call, chosen.candidates[0])
                 booking = self._bookings.open(caller, call, chosen)
-                run = Run(call=call, plan=chosen, booking=booking, snapshot=snapshot, watch=watch, reply=reply)
+                run = Run(
+                    call=call,
+                    plan=chosen,
+                    booking=booking,
+                    snapshot=snapshot,
+                    watch=watch,
+                    reply=reply,
+                    keeper=None if claim is None else Keeper(claim, reply, watch),
+                )
                 try:
                     await self._carry_out(run, caller, receive)
+                except AlreadyClaimed as other:
+                    await self._replayed(caller, call, watch, reply, other.claimed)
                 except LedgerOutcomeUnknown:
                     # Neither an ending nor an error would be true: the connection closes.
                     self._observer.alarm("ledger_outcome_unknown", id)
@@ -129,6 +146,18 @@ class Pipeline:
         """Give a new account its welcome credit, if there is one. Idempotent: True when there was something to give."""
         gift = self.snapshot.welcome
         return gift is not None and await self._bookings.welcome(caller.account, gift.amount, gift.total_max)
+
+    async def _replayed(
+        self, caller: Caller, call: Call, watch: CallWatch, reply: Reply, claimed: Claimed | None = None
+    ) -> bool:
+        """Give the answer again that is kept under the call's Idempotency-Key, if there is one. Raises what stands
+        against it, and against carrying the call out."""
+        assert call.claim is not None, "without a key nothing is claimed"
+        stored = replay.found(call.claim, await self._bookings.answer(caller.account, call.claim), claimed)
+        if stored is None:
+            return False
+        await replay.play(stored, call, reply, watch, self.snapshot.slow_reader_s)
+        return True
 
     async def _plan(self, call: Call, snapshot: Snapshot) -> Plan:
         """Who may serve the call, but for those that are disabled, or at a limit of the operator's."""
@@ -178,7 +207,7 @@ class Pipeline:
             leaving.cancel()
 
     async def _stream(self, run: Run, receive: Receive) -> None:
-        leaving = asyncio.ensure_future(watch_client(receive, run.watch))
+        leaving = asyncio.ensure_future(watch_client(receive, run.keeper or run.watch))
         run.reply.keep_alive(run.snapshot.keep_alive_s)
         try:
             try:
@@ -206,7 +235,7 @@ class Pipeline:
     async def _relay(self, run: Run, source: OpenStream, leaving: asyncio.Future[None]) -> None:
         booking, candidate, reading = run.booking, source.candidate, Reading(run.call.n)
         limits = stream.RelayLimits(idle=candidate.timeouts.idle, slow_reader=run.snapshot.slow_reader_s)
-        relayed = await stream.relay(source, source.opening, reading, run.reply, run.watch, limits)
+        relayed = await stream.relay(source, source.opening, reading, run.keeper or run.reply, run.watch, limits)
         if relayed.nobody_reads and (reading.finished or reading.reasoning or candidate.reasoning):
             leaving.cancel()  # a slow reader that leaves now is no news
             await stream.read_on(source, reading, run.watch)
@@ -218,14 +247,17 @@ class Pipeline:
             await run.reply.quiet()
             if not run.reply.started:  # the error has its own status, and such a call is never charged
                 return await self._no_token(run, Interrupted(relayed.stop))
-        delivery = "unknown" if whole else "partial" if run.reply.started else "none"
+        if whole and run.keeper is not None:
+            run.keeper.whole(relayed.withheld)
+        unread = run.keeper is not None and run.keeper.left
+        delivery = "unknown" if whole and not unread else "partial" if run.reply.started else "none"
         error = None if whole or relayed.nobody_reads else endings.relay_error(relayed)
         booking.note(ended=relayed.ended, delivery=delivery, error_code=error and error.code, attempts=run.trail.tried)
         try:
             posted = await self._post(run, candidate, reading, "complete" if reading.settled else relayed.ended)
         except TollwayError as unbooked:
             return await run.say(unbooked)
-        if not whole:
+        if not whole or unread:
             return None if error is None else await run.say(error)
         last = endings.stream(run.call, relayed.withheld, reading, booking.record, posted, run.plan)
         with contextlib.suppress(Interrupted):
@@ -249,4 +281,5 @@ class Pipeline:
         if charge.refused is not None:
             self._observer.alarm("usage_refused", f"{candidate.key}, call {call.id}: {charge.flags} {charge.refused}")
         booking.note(response_id=read.response_id, estimate=meter.estimate(call, candidate, read.generated, cap))
-        return await booking.post(candidate, charge, cost_max=call.max_cost)
+        kept = None if run.keeper is None else await run.keeper.kept(read, cap)
+        return await booking.post(candidate, charge, cost_max=call.max_cost, kept=kept)

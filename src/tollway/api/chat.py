@@ -36,14 +36,22 @@ def read_headers(headers: list[tuple[bytes, bytes]], scope: Scope) -> ChatHeader
     sign_in: bytes | None = None
     authorization: bytes | None = None
     request_id: str | None = None
+    idempotency_key: bytes | None = None
     for name, value in headers:
         if name == b"sign-in-with-x":
             sign_in = value
         elif name == b"authorization":
             authorization = value
+        elif name == b"idempotency-key":
+            idempotency_key = value
         elif name == b"x-request-id":
             request_id = value[:REQUEST_ID_BYTES_MAX].decode("latin-1")
     address = address_of(scope.get("client"))
     return ChatHeaders(
-        all=headers, sign_in=sign_in, authorization=authorization, address=address, request_id=request_id
+        all=headers,
+        sign_in=sign_in,
+        authorization=authorization,
+        address=address,
+        request_id=request_id,
+        idempotency_key=idempotency_key,
     )

@@ -28,6 +28,8 @@ EXPOSED = (
     "x-request-id",
     "x-tollway-provider",
     "x-tollway-cost-usd",
+    "idempotent-replayed",
+    "x-tollway-original-request-id",
     "x-should-retry",
     "retry-after",
     "retry-after-ms",

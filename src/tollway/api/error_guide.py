@@ -106,6 +106,18 @@ ADVICE: dict[str, Advice] = {
         "headers or body came too slowly (`server.slow_sender`); the connection is closed",
         "send it again",
     ),
+    "idempotency_conflict": Advice(
+        "the `Idempotency-Key` was used for another request within a day",
+        "send a new key with a new request",
+    ),
+    "idempotent_answer_too_large": Advice(
+        "the call with this `Idempotency-Key` was answered, and its answer is too large to be kept",
+        "look the call up by `call_id`, or send a new key to have it carried out again",
+    ),
+    "idempotency_in_flight": Advice(
+        "the call with this `Idempotency-Key` is still in flight",
+        "send the same again as `retry-after` says: the answer is given then",
+    ),
     "request_too_large": Advice(
         "the body is over `server.max_body`, or over what the provider takes",
         "send less",

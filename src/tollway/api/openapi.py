@@ -10,6 +10,7 @@ from tollway.api.error_guide import ADVICE
 from tollway.api.openapi_schemas import STRING, Schema, errors, ref, schemas
 from tollway.api.session import PAGE_DEFAULT, PAGE_MAX
 from tollway.api.usage import DAYS_DEFAULT, DAYS_MAX, USAGE_BY
+from tollway.intake import idempotency
 
 VERSION = "3.1.0"
 PREFIX = "/api/v1"
@@ -96,12 +97,23 @@ def _document(description: str, kind: str, schema: Schema) -> Answers:
     }
 
 
+IDEMPOTENCY_KEY: Parameter = {
+    "name": idempotency.HEADER,
+    "in": "header",
+    "description": (
+        "One call a key: the same request with the same key is given the first one's answer again, for a day, and "
+        "isn't charged again."
+    ),
+    "schema": STRING | {"minLength": 1, "maxLength": idempotency.KEY_BYTES_MAX},
+}
 _CHAT_ANSWER = _json(
     "The whole answer, or, with `stream: true`, its events.",
     "ChatCompletion",
     **{
         "x-tollway-provider": _header("Who served it; not on streams."),
         "x-tollway-cost-usd": _header("What the wallet was charged, decimal USD; not on streams."),
+        "idempotent-replayed": _header("`true`: an earlier call's answer, given again; absent otherwise."),
+        "x-tollway-original-request-id": _header("That call's id."),
         **RATE_LIMITS,
     },
 )
@@ -123,6 +135,7 @@ OPERATIONS: tuple[Operation, ...] = (
         {"200": _CHAT_ANSWER},
         signed=True,
         codes=CHAT,
+        parameters=(IDEMPOTENCY_KEY,),
         body=ref("ChatRequest"),
         about=f"OpenAI's chat completions, routed, billed, and failed over before the first token.\n\n{STREAMING}",
     ),
@@ -325,7 +338,7 @@ def _refusal(status: int, codes: list[str]) -> dict[str, Any]:
         headers["www-authenticate"] = _header("`Sign-In-With-X` and the domain to sign for.")
     if status == 405:
         headers["allow"] = _header("The methods that are served.")
-    if status in (429, 503):
+    if status in (409, 429, 503):
         headers["retry-after"] = _header("Seconds to wait.")
         headers["retry-after-ms"] = _header("The same, in milliseconds.")
     if status == 429:

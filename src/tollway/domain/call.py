@@ -4,6 +4,8 @@ from typing import Literal
 
 import msgspec
 
+from tollway.domain.claims import Claim
+
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """A wallet whose signature was verified (SIWX)."""
@@ -85,3 +87,4 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     user: str | None = None
     pseudonym: str = ""  # what stands for account and user at a provider that is to know neither
     client_request_id: str | None = None  # the caller's own x-request-id, recorded only
+    claim: Claim | None = None  # the caller's Idempotency-Key

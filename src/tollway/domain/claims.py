@@ -1,11 +1,9 @@
-"""A caller's Idempotency-Key, as the books see it: who claims one, the answer kept under it, what is read again.
+"""A caller's Idempotency-Key, as the books see it: who claims one, and the answer kept under it.
 
 Only hashes of the key and of the request are here. A claim belongs to an account, whichever key or wallet it came with.
 """
 
 import msgspec
-
-from tollway.domain.record import CallRecord
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,13 +18,3 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
 
     key: str
     answer: bytes | None  # in a form that egress/replay.py knows; None: it is too large to be kept
-
-
-class StoredAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """What the call that claimed a key was answered."""
-
-    id: str  # the call's
-    request: str
-    answer: bytes | None  # None: it was too large
-    record: CallRecord
-    available: int  # the account's free balance after the call's post, nano-USD

@@ -285,3 +285,13 @@ class UsageReport(msgspec.Struct, frozen=True, kw_only=True):
 class Statement(msgspec.Struct, frozen=True, kw_only=True):
     entries: tuple[Entry, ...]
     next_cursor: str | None = None
+
+
+class StoredAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What the call that claimed a key was answered."""
+
+    id: str  # the call's
+    request: str
+    answer: bytes | None  # None: it was too large
+    record: CallRecord
+    available: int  # the account's free balance after the call's post, nano-USD

@@ -4,12 +4,14 @@ TollwayError
 ├── RequestError 400        the caller's request is wrong; `param` names the field
 │   ├── UnpricedFeature, ContextLengthExceeded, ContentFiltered
 │   ├── RequestTimeout 408, RequestTooLarge 413, HeadersTooLarge 431, UnsupportedMediaType 415, MethodNotAllowed 405
+│   ├── IdempotencyConflict 409, IdempotentAnswerTooLarge 409
 │   └── ModelNotFound 404, ProviderNotFound 404, NotFound 404, UnsupportedEndpoint 404
 ├── SignInError 401         no proof of who calls; carries WWW-Authenticate
 │   └── MissingSignIn, InvalidSignIn, InvalidSignature, ExpiredSignIn, NotYetValid, WrongDomain, UnsupportedChain,
 │       NonceUsed, NonceRequired, ScopeRequired, RevokedSignIn
 ├── AccountNotAllowed 403
 ├── InsufficientBalance 402
+├── IdempotencyInFlight 409
 ├── RateLimited 429
 ├── NoProviderAvailable 503, ProviderFailed 502, ProviderTimeout 504
 ├── LedgerUnavailable 503   refused for certain: nothing was booked
@@ -118,6 +120,16 @@ class UnsupportedEndpoint(RequestError):
     code = "unsupported_endpoint"
 
 
+class IdempotencyConflict(RequestError):
+    status = 409
+    code = "idempotency_conflict"
+
+
+class IdempotentAnswerTooLarge(RequestError):
+    status = 409
+    code = "idempotent_answer_too_large"
+
+
 class SignInError(TollwayError):
     status = 401
     code = "invalid_sign_in"
@@ -181,6 +193,13 @@ class InsufficientBalance(TollwayError):
     code = "insufficient_balance"
     type = "insufficient_quota"
     should_retry = False
+
+
+class IdempotencyInFlight(TollwayError):
+    status = 409
+    code = "idempotency_in_flight"
+    type = "invalid_request_error"
+    should_retry = True
 
 
 class RateLimited(TollwayError):

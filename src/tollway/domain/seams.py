@@ -6,8 +6,7 @@ from typing import Protocol
 
 import msgspec
 
-from tollway.domain.claims import StoredAnswer
-from tollway.domain.commands import Balance, Command, Disabled, Result, Statement, UsageBy, UsageReport
+from tollway.domain.commands import Balance, Command, Disabled, Result, Statement, StoredAnswer, UsageBy, UsageReport
 from tollway.domain.keys import KeyPage, KeyState
 from tollway.domain.limit import Ask, Taken
 from tollway.domain.record import CallRecord

@@ -18,9 +18,8 @@ class Interrupted(Exception):
         self.reason: Reason = reason
 
 
-class Watch(Protocol):
-    """One call's alarm clock. A limit belongs to what is being waited for and is forgotten once it has passed; a stop
-    is for the call: every wait after it raises, until `resume`."""
+class ClientWatch(Protocol):
+    """What a wait for a client needs of a watch."""
 
     async def wait(self, awaitable: Coroutine[Any, Any, T]) -> T:
         """Await under the watch. Raises Interrupted; a cancellation that isn't ours passes through."""
@@ -28,11 +27,19 @@ class Watch(Protocol):
     def limit(self, what: Limit, seconds: float) -> None:
         """From now on, interrupt a wait when `seconds` pass; replaces the limit set before. The call's total stays."""
 
+    def stop(self, reason: Stop) -> None:
+        """End the current wait and every later one. The first reason stands."""
+
+
+class Watch(ClientWatch, Protocol):
+    """One call's alarm clock. A limit belongs to what is being waited for and is forgotten once it has passed; a stop
+    is for the call: every wait after it raises, until `resume`."""
+
     def rest(self) -> None:
         """No limit for the moment but the call's total."""
 
-    def stop(self, reason: Stop) -> None:
-        """End the current wait and every later one. The first reason stands."""
+    def extend(self, total: float) -> None:
+        """The call may take `total` seconds from now. A stop stays a stop."""
 
     def resume(self, total: float) -> None:
         """Go on after a stop (reading on for a client that left), for `total` seconds at most from now."""

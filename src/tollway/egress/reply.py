@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from tollway.domain.errors import MethodNotAllowed, RequestTimeout, SignInError, TollwayError
-from tollway.domain.waiting import Interrupted, Watch
+from tollway.domain.waiting import ClientWatch, Interrupted, Watch
 from tollway.wire import json
 
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
@@ -102,7 +102,7 @@ class Reply:
         self._last_write = loop.time()
         self._silence = loop.call_later(seconds, self._on_silence)
 
-    async def write(self, data: bytes, watch: Watch, slow_reader_s: float) -> None:
+    async def write(self, data: bytes, watch: ClientWatch, slow_reader_s: float) -> None:
         """Relay bytes of a stream, starting it if need be. Raises Interrupted when the client takes too long, or is
         gone."""
         watch.limit("slow_reader", slow_reader_s)
@@ -183,7 +183,7 @@ class Reply:
             raise
 
 
-def _gone(watch: Watch) -> Interrupted:
+def _gone(watch: ClientWatch) -> Interrupted:
     """An OSError is how a server says that the client is gone (ASGI 2.4)."""
     watch.stop("client_left")
     return Interrupted("client_left")

@@ -34,6 +34,12 @@ class Source(Protocol):
     async def next(self) -> list[StreamEvent] | None: ...
 
 
+class Sink(Protocol):
+    """Where events go: a Reply, or who keeps them as well (replay.py)."""
+
+    async def write(self, data: bytes, watch: Watch, slow_reader_s: float) -> None: ...
+
+
 class Relayed(msgspec.Struct):
     """How a relay came to its end. `stop` or `fault` say why it isn't whole."""
 
@@ -56,7 +62,7 @@ class RelayLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def relay(
-    source: Source, opening: list[StreamEvent], reading: Reading, reply: Reply, watch: Watch, limits: RelayLimits
+    source: Source, opening: list[StreamEvent], reading: Reading, reply: Sink, watch: Watch, limits: RelayLimits
 ) -> Relayed:
     """Send events on until the stream is whole, broken, or nobody is there to read it."""
     withheld = _Withheld()

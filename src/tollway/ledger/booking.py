@@ -14,8 +14,10 @@ import msgspec
 
 from tollway.domain.asked import Asked
 from tollway.domain.call import Call, Caller
+from tollway.domain.claims import Claim, Kept
 from tollway.domain.clock import Clock
 from tollway.domain.commands import (
+    Claimed,
     Command,
     Credit,
     Credited,
@@ -27,6 +29,7 @@ from tollway.domain.commands import (
     Posted,
     Refused,
     Result,
+    StoredAnswer,
     Void,
 )
 from tollway.domain.errors import InternalError, LedgerOutcomeUnknown, LedgerUnavailable, TollwayError
@@ -40,6 +43,14 @@ ASK_AGAIN_S = 0.25
 VOID_AGAIN_S = 1.0
 VOID_TRIES = 600  # ten minutes; after that a restart, which expires the hold, is what helps
 HOLD_LOST = Refused(reason="unknown_hold")  # its commit failed after it had been granted
+
+
+class AlreadyClaimed(Exception):
+    """Another call holds the Idempotency-Key. Not for callers: they are given that call's answer, if there is one."""
+
+    def __init__(self, claimed: Claimed) -> None:
+        super().__init__(claimed.id)
+        self.claimed = claimed
 
 
 class Bookings:
@@ -66,7 +77,11 @@ class Bookings:
             user=call.user,
             client_request_id=call.client_request_id,
         )
-        return Booking(self, record)
+        return Booking(self, record, call.claim)
+
+    async def answer(self, account: str, claim: Claim) -> StoredAnswer | None:
+        """What is kept under an Idempotency-Key. Raises LedgerUnavailable."""
+        return await self._ledger.answer(account, claim.key)
 
     async def welcome(self, account: str, amount: int, total_max: int) -> bool:
         """Credit a gift once an account, as long as `total_max` in all isn't reached. True when the account has it.
@@ -130,8 +145,9 @@ class Bookings:
 class Booking:
     """`record` starts with what is known of the call and is completed on the way; it is kept with the post or void."""
 
-    def __init__(self, bookings: Bookings, record: CallRecord) -> None:
+    def __init__(self, bookings: Bookings, record: CallRecord, claim: Claim | None = None) -> None:
         self._bookings = bookings
+        self._claim = claim
         self._pending = False  # there may be a hold without an end
         self.record = record
         self.granted = False  # a hold was: the call has to come to an end in the books
@@ -144,10 +160,15 @@ class Booking:
     async def hold(self, bounds: tuple[int, ...], *, unlimited: bool) -> Insufficient | None:
         """Reserve the largest of `bounds` (nano-USD, largest first) that fits; `held` is then what was granted.
 
-        Raises LedgerUnavailable: then nothing is held, or soon isn't any more."""
+        Raises LedgerUnavailable: then nothing is held, or soon isn't any more. Raises AlreadyClaimed."""
         record = self.record
         command = Hold(
-            id=record.id, account=record.account, bounds=bounds, unlimited=unlimited, model=record.model_asked
+            id=record.id,
+            account=record.account,
+            bounds=bounds,
+            unlimited=unlimited,
+            model=record.model_asked,
+            claim=self._claim,
         )
         self._pending = True  # until the ledger says that it isn't: `close` gives back what may be held
         try:
@@ -167,12 +188,16 @@ class Booking:
                 return None
             case Insufficient():
                 return result
+            case Claimed():
+                raise AlreadyClaimed(result)
             case Refused(reason="unknown_account"):
                 return Insufficient(available=0)
             case _:
                 raise InternalError(f"The ledger refused a hold ({result}).")
 
-    async def post(self, candidate: Candidate, charge: Charge, *, cost_max: int | None) -> Posted:
+    async def post(
+        self, candidate: Candidate, charge: Charge, *, cost_max: int | None, kept: Kept | None = None
+    ) -> Posted:
         """Book what the call came to: at most the hold, and what is over it from the free balance as far as the
         caller's `max_cost` goes. Raises LedgerUnavailable or InternalError (not booked, and the hold is given back), or
         LedgerOutcomeUnknown (after 30 s of asking)."""
@@ -196,6 +221,7 @@ class Booking:
             cost=charge.cost,
             over_max=None if cost_max is None else max(0, cost_max - self.held),
             record=self.record,
+            kept=kept,
         )
         self._pending = False
         try:

@@ -8,9 +8,8 @@ from typing import Any
 
 import msgspec
 
-from tollway.domain.claims import StoredAnswer
 from tollway.domain.clock import Clock
-from tollway.domain.commands import Balance, Command, Disabled, Result, Statement, UsageBy, UsageReport
+from tollway.domain.commands import Balance, Command, Disabled, Result, Statement, StoredAnswer, UsageBy, UsageReport
 from tollway.domain.errors import LedgerUnavailable
 from tollway.domain.keys import KeyPage, KeyState
 from tollway.domain.record import CallRecord

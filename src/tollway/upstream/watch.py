@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from typing import Any, TypeVar
 
-from tollway.domain.waiting import Interrupted, Limit, Reason, Stop
+from tollway.domain.waiting import ClientWatch, Interrupted, Limit, Reason, Stop
 
 T = TypeVar("T")
 
@@ -182,7 +182,7 @@ class CallsInFlight:
         return not self._watches
 
 
-async def watch_client(receive: Callable[[], Awaitable[Mapping[str, Any]]], watch: CallWatch) -> None:
+async def watch_client(receive: Callable[[], Awaitable[Mapping[str, Any]]], watch: ClientWatch) -> None:
     """Stop the call when its client leaves. `receive` is ASGI's, after the whole request was read from it."""
     while True:
         message = await receive()

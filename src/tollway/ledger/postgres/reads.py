@@ -10,8 +10,7 @@ import msgspec
 import psycopg
 
 from tollway.domain.answer import RESPONSE_ID_CHARS_MAX
-from tollway.domain.claims import StoredAnswer
-from tollway.domain.commands import Disabled, Statement, UsageBy, UsageReport
+from tollway.domain.commands import Disabled, Statement, StoredAnswer, UsageBy, UsageReport
 from tollway.domain.errors import LedgerUnavailable
 from tollway.domain.keys import KeyPage, KeyState
 from tollway.domain.observer import Observer

@@ -23,7 +23,6 @@ import msgspec
 import psycopg
 
 from tollway.config.places import LedgerUrl
-from tollway.domain.claims import StoredAnswer
 from tollway.domain.clock import Clock
 from tollway.domain.commands import (
     Balance,
@@ -34,6 +33,7 @@ from tollway.domain.commands import (
     NoteDelivery,
     Result,
     Statement,
+    StoredAnswer,
     UsageBy,
     UsageReport,
 )

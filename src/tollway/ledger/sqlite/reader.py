@@ -11,8 +11,7 @@ from typing import TypeVar
 import msgspec
 
 from tollway.domain.answer import RESPONSE_ID_CHARS_MAX
-from tollway.domain.claims import StoredAnswer
-from tollway.domain.commands import Statement, UsageBy, UsageReport
+from tollway.domain.commands import Statement, StoredAnswer, UsageBy, UsageReport
 from tollway.domain.keys import KeyPage, KeyState
 from tollway.domain.record import CallRecord
 from tollway.domain.usage import Usage

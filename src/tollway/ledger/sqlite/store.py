@@ -20,7 +20,6 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from tollway.domain.claims import StoredAnswer
 from tollway.domain.clock import Clock
 from tollway.domain.commands import (
     Balance,
@@ -30,6 +29,7 @@ from tollway.domain.commands import (
     NoteDelivery,
     Result,
     Statement,
+    StoredAnswer,
     UsageBy,
     UsageReport,
 )
