@@ -55,6 +55,11 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     keeper: Keeper | None = None  # for a call with an Idempotency-Key
     trail: Trail = msgspec.field(default_factory=Trail)
 
+    @property
+    def unread(self) -> bool:
+        """The call goes on although its client is gone."""
+        return self.keeper is not None and self.keeper.left
+
     async def say(self, error: TollwayError) -> None:
         await stream.say(self.reply, self.watch, self.snapshot.slow_reader_s, error)
 
@@ -249,15 +254,14 @@ class Pipeline:
                 return await self._no_token(run, Interrupted(relayed.stop))
         if whole and run.keeper is not None:
             run.keeper.whole(relayed.withheld)
-        unread = run.keeper is not None and run.keeper.left
-        delivery = "unknown" if whole and not unread else "partial" if run.reply.started else "none"
+        delivery = "unknown" if whole and not run.unread else "partial" if run.reply.started else "none"
         error = None if whole or relayed.nobody_reads else endings.relay_error(relayed)
         booking.note(ended=relayed.ended, delivery=delivery, error_code=error and error.code, attempts=run.trail.tried)
         try:
             posted = await self._post(run, candidate, reading, "complete" if reading.settled else relayed.ended)
         except TollwayError as unbooked:
             return await run.say(unbooked)
-        if not whole or unread:
+        if not whole or run.unread:
             return None if error is None else await run.say(error)
         last = endings.stream(run.call, relayed.withheld, reading, booking.record, posted, run.plan)
         with contextlib.suppress(Interrupted):
