@@ -20,7 +20,7 @@ import trustme
 from helpers.configs import PROVIDER
 from helpers.console import BLOCK
 from tollway.api import cors
-from tollway.api.openapi import OPERATIONS, PREFIX
+from tollway.api.operations import OPERATIONS, PREFIX
 from tollway.api.services import REQUEST_ID_BYTES_MAX
 from tollway.api.session import PAGE_DEFAULT, PAGE_MAX
 from tollway.api.usage import DAYS_MAX

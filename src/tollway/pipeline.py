@@ -185,7 +185,7 @@ class Pipeline:
         if short is not None and await self.welcome(caller):
             short = await booking.hold(offer.amounts, unlimited=unlimited)
         if short is not None:
-            raise terms.insufficient(run.call, offer, short.available)
+            raise terms.insufficient(run.call, offer, short)
         for dropped, reason in ((offer.too_dear, "beyond_max_cost"), (offer.beyond(booking.held), "beyond_the_hold")):
             chosen = narrow(chosen, dropped, reason) if dropped else chosen
         booking.note(verdicts=chosen.verdicts)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, cast
 from starlette.routing import Route, Router
 
 from tollway import __version__
-from tollway.api import generations, health, models, providers, session, usage
+from tollway.api import generations, health, keys, models, providers, session, usage
 from tollway.api.chat import chat_completions
 from tollway.api.cors import cors
 from tollway.api.docs_page import PAGE_POLICY, docs_page
@@ -45,6 +45,7 @@ def table(services: Services) -> Table:
             f"{prefix}/chat/completions": chat_completions(services),
             f"{prefix}/models": Endpoint(services, {"GET": models.models}),
             f"{prefix}/providers": Endpoint(services, {"GET": providers.providers}),
+            f"{prefix}/keys": Endpoint(services, {"POST": keys.create, "GET": keys.listing}),
             f"{prefix}/session": Endpoint(services, {"DELETE": session.revoke}),
             f"{prefix}/session/balance": Endpoint(services, {"GET": session.balance}),
             f"{prefix}/session/nonce": Endpoint(services, {"GET": session.nonce}),
@@ -53,6 +54,7 @@ def table(services: Services) -> Table:
         }
         patterns += [
             (f"{prefix}/models/{{id:path}}", Endpoint(services, {"GET": models.model})),
+            (f"{prefix}/keys/{{id}}", Endpoint(services, {"DELETE": keys.end})),
             (f"{prefix}/generations/{{id}}", Endpoint(services, {"GET": generations.generation})),
         ]
     return Table(exact, tuple(patterns))

@@ -32,6 +32,9 @@ CALLS = {
     "chat": "hello --model model --wallet wallet --url {url}",
     "doctor": "",
     "init": "--provider simulator --out init.toml --force",
+    "key end": "{key} --wallet wallet --url {url}",
+    "key list": "--wallet wallet --url {url}",
+    "key new": "--wallet wallet --url {url} --label everywhere --limit 1.00 --per day --expires 24h --model model",
     "ledger audit": "",
     "ledger backup": "another",
     "ledger credit": "{account} 0.10 --ref everywhere",
@@ -64,6 +67,9 @@ FAILURES = {
     "demo": "--listen nowhere --exit --simulated",
     "doctor": "--config nowhere",
     "init": "--provider nowhere",
+    "key end": "no-id --wallet nowhere",
+    "key list": "--wallet nowhere",
+    "key new": "--wallet nowhere",
     "ledger audit": "",
     "ledger backup": "nowhere/backup.db",
     "ledger credit": "nobody 1 --ref x",
@@ -118,7 +124,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         printed(here("ledger", "backup", "kept", cwd=folder))
         configured = (folder / "tollway.toml").read_text()
         (folder / "restored.toml").write_text(configured.replace("ledger.db", "restored.db"))
-        yield Place(folder, {"url": serving.url, "account": account, "call": call})
+        printed(here("key", "new", *mine, cwd=folder))
+        key = json.loads(printed(here("key", "list", *mine, "--json", cwd=folder)))["data"][0]["id"]
+        yield Place(folder, {"url": serving.url, "account": account, "call": call, "key": key})
 
 
 def one_line(path: str, ran: subprocess.CompletedProcess[str], code: int) -> str:

@@ -16,7 +16,7 @@ from tollway.domain.usage import Usage
 
 FIRST = date(2026, 1, 1)  # START_MS
 DAY_MS = 86_400_000
-BYS: tuple[UsageBy, ...] = ("day", "model", "provider", "user")
+BYS: tuple[UsageBy, ...] = ("day", "model", "provider", "user", "key")
 
 each_by = pytest.mark.parametrize("by", BYS)
 
@@ -54,22 +54,23 @@ async def test_an_account_without_a_call_has_no_line_and_a_total_of_nothing(home
 
 @each_by
 async def test_tokens_and_money_are_summed_call_by_call(home: Home, by: UsageBy) -> None:
-    await spend(home, 700, usage=Usage(prompt=10, completion=5, cached=4, reasoning=3), model="m", user="u")
-    await spend(home, 11, usage=Usage(prompt=100, completion=50, cached=40, reasoning=30), model="m", user="u")
+    await spend(home, 700, usage=Usage(prompt=10, completion=5, cached=4, reasoning=3), model="m", user="u", key="k")
+    await spend(home, 11, usage=Usage(prompt=100, completion=50, cached=40, reasoning=30), model="m", user="u", key="k")
     (line,) = (await usage(home, by)).lines
-    assert line.key == {"day": "2026-01-01", "model": "m", "provider": "openai", "user": "u"}[by]
+    assert line.key == {"day": "2026-01-01", "model": "m", "provider": "openai", "user": "u", "key": "k"}[by]
     assert (line.calls, line.prompt, line.completion, line.cached, line.reasoning) == (2, 110, 55, 44, 33)
     assert line.charged == 711
     assert (await usage(home, by)).total.charged == 711
 
 
-async def test_a_line_a_model_a_provider_and_a_user_the_dearest_first(home: Home) -> None:
-    await spend(home, 1, model="a", provider="p", user="u-1")
-    await spend(home, 5, model="b", provider="p", user="u-2")
+async def test_a_line_a_model_a_provider_a_user_and_a_key_the_dearest_first(home: Home) -> None:
+    await spend(home, 1, model="a", provider="p", user="u-1", key="k-1")
+    await spend(home, 5, model="b", provider="p", user="u-2", key="k-1")
     await spend(home, 3, model="a", provider="q")
     assert sums(await usage(home, "model")) == [("b", 1, 5), ("a", 2, 4)]
     assert sums(await usage(home, "provider")) == [("p", 2, 6), ("q", 1, 3)]
     assert sums(await usage(home, "user")) == [("u-2", 1, 5), (None, 1, 3), ("u-1", 1, 1)]
+    assert sums(await usage(home, "key")) == [("k-1", 2, 6), (None, 1, 3)]
 
 
 async def test_lines_of_one_price_are_in_the_order_of_their_calls_then_names(home: Home) -> None:
@@ -149,7 +150,7 @@ async def test_a_call_of_unknown_usage_counts_with_its_charge_alone(home: Home, 
 
 
 async def test_usage_is_the_same_after_a_restart(home: Home) -> None:
-    await spend(home, 5, model="m", user="u")
+    await spend(home, 5, model="m", user="u", key="k")
     before = [await usage(home, by) for by in BYS]
     await home.restart()
     assert [await usage(home, by) for by in BYS] == before

@@ -19,7 +19,8 @@ from schemathesis.specs.openapi.checks import (
 
 from helpers.running import Running, chat, running
 from tollway import __version__
-from tollway.api.openapi import OPERATIONS, openapi
+from tollway.api.openapi import openapi
+from tollway.api.operations import OPERATIONS
 from tollway.intake.schema import FIELDS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -14,7 +14,8 @@ from helpers.refusals import UUID7, refused
 from helpers.running import Running, running
 from tollway import __version__
 from tollway.api.error_guide import ADVICE
-from tollway.api.openapi import OPERATIONS, openapi
+from tollway.api.openapi import openapi
+from tollway.api.operations import OPERATIONS
 from tollway.domain.errors import TollwayError
 from tollway.egress.additions import Tollway
 from tollway.intake.schema import FIELDS, PREFERENCES

@@ -92,7 +92,7 @@ async def test_a_wallet_without_calls_has_used_nothing(router: Running) -> None:
 @pytest.mark.parametrize(
     ("asked", "param", "says"),
     [
-        ({"by": "key"}, "by", "by is one of day, model, provider, user."),
+        ({"by": "hour"}, "by", "by is one of day, model, provider, user, key."),
         ({"by": ""}, "by", "by is one of"),
         ({"from": "yesterday"}, "from", "from is a day such as 2026-01-31."),
         ({"from": "20260101"}, "from", "from is a day"),
@@ -113,7 +113,7 @@ async def test_what_is_no_period_is_refused(router: Running, asked: dict[str, st
 async def test_users_beyond_number_are_refused_with_what_to_ask_instead(
     router: Running, wallet: Wallet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reader, "USERS_READ_MAX", 0)
+    monkeypatch.setattr(reader, "NAMES_READ_MAX", 0)
     answer = await router.http.get("/v1/session/usage?by=user", headers=router.headers(wallet))
     assert answer.status_code == 400
     assert "ask for fewer days" in answer.json()["error"]["message"]

@@ -73,6 +73,30 @@ ADVICE: dict[str, Advice] = {
         "the message was revoked with DELETE /session",
         "sign a new message",
     ),
+    "invalid_key": Advice(
+        "the bearer token is a delegated key in form, but none that this router gave out",
+        "check that it was copied whole, and that it is this router's",
+    ),
+    "key_expired": Advice(
+        "the delegated key was given out until a time that has passed",
+        "ask its owner for a new one",
+    ),
+    "key_ended": Advice(
+        "the delegated key was ended by its owner",
+        "ask its owner for a new one",
+    ),
+    "wallet_required": Advice(
+        "a delegated key is for calls; this is for the wallet itself",
+        "sign in with the wallet",
+    ),
+    "model_not_allowed": Advice(
+        "the delegated key does not allow every model that may serve the call",
+        "ask for one of `allowed_models`",
+    ),
+    "key_limit_exceeded": Advice(
+        "what the delegated key may still spend, in its life or in this period, does not carry what the call may cost",
+        "lower `max_tokens` to `max_tokens_affordable`, wait for the next period, or ask its owner for a new key",
+    ),
     "insufficient_balance": Advice(
         "the balance does not carry what the call may cost",
         "top up, or lower `max_tokens` to `max_tokens_affordable`; `balance_usd` and `hold_usd` say how much is "

@@ -53,6 +53,7 @@ class GenerationView(msgspec.Struct, kw_only=True):
     route: Route
     user: str | None
     client_request_id: str | None
+    key: str | None  # id of the delegated key that it came by
     receipt: str | None  # with `?receipt=true`: a compact JWS
 
 
@@ -80,6 +81,7 @@ def generation_view(record: CallRecord, receipt: str | None = None) -> Generatio
         route=Route(seed=record.seed, verdicts=record.verdicts, asked=record.asked),
         user=record.user,
         client_request_id=record.client_request_id,
+        key=record.key,
         receipt=receipt,
     )
 
@@ -89,7 +91,7 @@ async def generation(services: Services, request: Request) -> Answered:
     name = request.path_params["id"]
     async with reading(services, request) as caller:
         record = await services.ledger.call(caller.account, name) if len(name) <= ID_LENGTH_MAX else None
-    if record is None:
+    if record is None or (caller.key is not None and record.key != caller.key.id):
         raise NotFound("This wallet has no finished call of that id.", param="id")
     now_s = services.clock.now_ms() // 1000
     receipt = services.pipeline.snapshot.receipts.receipt(record, now_s) if wanted else None

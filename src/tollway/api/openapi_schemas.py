@@ -10,6 +10,7 @@ import msgspec
 
 from tollway.api.generations import GenerationView, Route
 from tollway.api.health import HealthView
+from tollway.api.keys import KeyList, KeyRequest, KeyView, NewKeyView
 from tollway.api.models import Architecture, ModelList, ModelProvider, ModelView
 from tollway.api.providers import ProviderList, ProviderView
 from tollway.api.session import BalanceView, EntryView, NonceView, StatementPage
@@ -38,10 +39,14 @@ ANSWERED: tuple[type[msgspec.Struct], ...] = (
     GenerationView,
     HealthView,
     Jwk,
+    KeyList,
+    KeyRequest,
     KeySet,
+    KeyView,
     ModelList,
     ModelProvider,
     ModelView,
+    NewKeyView,
     NonceView,
     ProviderList,
     ProviderView,

@@ -18,6 +18,7 @@ from tollway.domain.errors import (
     MethodNotAllowed,
     TollwayError,
     UnsupportedEndpoint,
+    WalletRequired,
 )
 from tollway.domain.ids import new_id
 from tollway.domain.observer import Observer
@@ -143,14 +144,25 @@ def method_not_allowed(method: str, served: Iterable[str]) -> MethodNotAllowed:
 
 
 async def identify(services: Services, request: Request) -> Caller:
-    """Who asks, from the request's headers. Raises SignInError, RateLimited."""
+    """Who asks, from the request's headers: by a wallet, or by a key that hasn't ended. Raises SignInError,
+    RateLimited."""
     sign_in, authorization = None, None
     for name, value in request.scope["headers"]:
         if name == b"sign-in-with-x":
             sign_in = value
         elif name == b"authorization":
             authorization = value
-    return await services.pipeline.identify(address_of(request.scope.get("client")), sign_in, authorization)
+    caller = await services.pipeline.identify(address_of(request.scope.get("client")), sign_in, authorization)
+    if caller.key is not None:
+        await services.sign_in.keys.check(caller)
+    return caller
+
+
+def wallet_only(caller: Caller) -> Caller:
+    """For what a delegated key may not do. Raises WalletRequired."""
+    if caller.key is not None:
+        raise WalletRequired("A delegated key can't do this: sign in with the wallet.")
+    return caller
 
 
 @contextlib.asynccontextmanager

@@ -3,7 +3,8 @@
 import msgspec
 from starlette.requests import Request
 
-from tollway.api.services import Answered, Services, identify, reading
+from tollway.api.services import Answered, Services, identify, reading, wallet_only
+from tollway.domain.call import Caller
 from tollway.domain.commands import Balance, Entry
 from tollway.domain.errors import RequestError
 from tollway.domain.money import NANO_PER_MICRO, format_usd
@@ -66,6 +67,8 @@ def entry_view(entry: Entry) -> EntryView:
 async def balance(services: Services, request: Request) -> Answered:
     caller = await identify(services, request)
     await services.pipeline.welcome(caller)
+    if caller.key is not None:
+        return Answered(value=await _of_key(services, caller))
     found = await services.ledger.balance(caller.account)
     has = found or Balance(
         account=caller.account, debits_pending=0, debits_posted=0, credits_pending=0, credits_posted=0
@@ -81,6 +84,22 @@ async def balance(services: Services, request: Request) -> Answered:
     )
 
 
+async def _of_key(services: Services, caller: Caller) -> BalanceView:
+    """What a delegated key can spend: the lesser of its limit's rest and its wallet's balance. Nothing else of the
+    wallet is its business."""
+    state = await services.sign_in.keys.check(caller)
+    has = await services.ledger.balance(caller.account)
+    free = max(0, has.available) if has is not None else 0
+    available = free if state.left is None else min(free, state.left)
+    return BalanceView(
+        caip_account_id=caller.caip_account_id,
+        balance_micro_usdc=available // NANO_PER_MICRO,
+        balance_usd=format_usd(available),
+        held_usd=format_usd(state.held),
+        total_usd=format_usd(available + state.held),
+    )
+
+
 async def nonce(services: Services, request: Request) -> Answered:
     await services.pipeline.snapshot.door.nonce(address_of(request.scope.get("client")))
     value, expires = services.sign_in.issue_nonce()
@@ -89,10 +108,10 @@ async def nonce(services: Services, request: Request) -> Answered:
 
 async def transactions(services: Services, request: Request) -> Answered:
     async with reading(services, request) as caller:
-        limit = _page_size(request.query_params.get("limit"))
+        limit = page_size(request.query_params.get("limit"), PAGE_DEFAULT)
         try:
             page = await services.ledger.statement(
-                caller.account, limit=limit, cursor=request.query_params.get("cursor") or None
+                wallet_only(caller).account, limit=limit, cursor=request.query_params.get("cursor") or None
             )
         except ValueError:
             raise RequestError(
@@ -104,14 +123,15 @@ async def transactions(services: Services, request: Request) -> Answered:
 
 
 async def revoke(services: Services, request: Request) -> Answered:
-    caller = await identify(services, request)
+    caller = wallet_only(await identify(services, request))
     await services.sign_in.revoke(caller)
     return Answered(status=204)
 
 
-def _page_size(text: str | None) -> int:
+def page_size(text: str | None, default: int) -> int:
+    """A `limit` of a query. Raises RequestError."""
     if text is None:
-        return PAGE_DEFAULT
+        return default
     if not text.isascii() or not text.isdigit() or len(text) > _DIGITS_MAX or not 1 <= int(text) <= PAGE_MAX:
         raise RequestError(f"limit is a number from 1 to {PAGE_MAX}.", param="limit")
     return int(text)

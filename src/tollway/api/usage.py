@@ -1,4 +1,4 @@
-"""/session/usage: what a wallet's calls came to, by day, model, provider or the `user` that they named."""
+"""/session/usage: what a wallet's calls came to, by day, model, provider, key or the `user` that they named."""
 
 import datetime as dt
 import re
@@ -7,7 +7,7 @@ from typing import get_args
 import msgspec
 from starlette.requests import Request
 
-from tollway.api.services import Answered, Services, reading
+from tollway.api.services import Answered, Services, reading, wallet_only
 from tollway.domain.commands import UsageBy, UsageLine
 from tollway.domain.errors import RequestError
 from tollway.domain.money import format_usd
@@ -33,7 +33,7 @@ class UsageTotal(msgspec.Struct, kw_only=True):
 class UsageView(msgspec.Struct, kw_only=True):
     """One line of GET /session/usage: UsageTotal's fields, and whose they are."""
 
-    key: str | None  # a day, model, provider or user; null: calls that named no user
+    key: str | None  # a day, model, provider, user or delegated key; null: calls without one
     calls: int
     prompt_tokens: int
     completion_tokens: int
@@ -57,6 +57,7 @@ class UsageList(msgspec.Struct, kw_only=True, rename={"first": "from", "last": "
 
 async def usage(services: Services, request: Request) -> Answered:
     async with reading(services, request) as caller:
+        wallet_only(caller)
         asked = request.query_params
         by = next((by for by in USAGE_BY if by == asked.get("by", "day")), None)
         if by is None:

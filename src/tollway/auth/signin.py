@@ -14,6 +14,7 @@ import msgspec
 from tollway.auth import ed25519, secp256k1
 from tollway.auth.cache import PositiveCache
 from tollway.auth.envelope import HEADER_BYTES_MAX, HOW, Envelope, open_envelope
+from tollway.auth.keys import KeyRing, is_key
 from tollway.auth.message import SignInMessage, parse_message
 from tollway.auth.nonce import Nonces
 from tollway.auth.policy import Policy, SignInSettings, Window, is_single_use
@@ -32,6 +33,7 @@ from tollway.domain.errors import (
     RevokedSignIn,
     ScopeRequired,
     SignInError,
+    WalletRequired,
 )
 from tollway.domain.seams import Ledger
 from tollway.wire import chains
@@ -63,6 +65,7 @@ class SignIn:
         self._ledger = ledger
         self._clock = clock
         self._nonces = Nonces(nonce_key)
+        self.keys = KeyRing(ledger, clock, self._policy.check_account)
         self._known: PositiveCache[_Known] = PositiveCache()  # by sha256 of the header value, signature and all
         self._verified: PositiveCache[bool] = PositiveCache()  # by sha256 of message and signature
 
@@ -78,8 +81,14 @@ class SignIn:
         (`urn:tollway:scope:...`), only by a fresh server nonce and a message that names it in Resources. `unknown` is
         awaited before a sign-in is examined that isn't known from before, and may raise instead.
 
+        A delegated key comes as a bearer token; that it has ended is not looked at here, see auth/keys.py.
+
         Raises a SignInError, AccountNotAllowed, or LedgerUnavailable when single use could not be recorded."""
         value, carrier = _choose(sign_in, authorization)
+        if carrier == _TOKEN and is_key(value):
+            if scope is not None:
+                raise WalletRequired("A delegated key can't do this: sign in with the wallet.")
+            return await self.keys.identify(value, unknown)
         now_ms = self._clock.now_ms()
         key = b""
         if len(value) <= HEADER_BYTES_MAX and scope is None:

@@ -8,12 +8,21 @@ import typer
 
 from tollway.cli.chat_session import show, streamed, whole
 from tollway.cli.chat_terminal import converse
-from tollway.cli.common import DEFAULT_URL, CommandFailed, JsonFlag, UrlOption, WalletOption, command, print_json
+from tollway.cli.common import (
+    DEFAULT_URL,
+    CommandFailed,
+    JsonFlag,
+    KeyOption,
+    UrlOption,
+    WalletIfNoKey,
+    command,
+    print_json,
+)
 from tollway.cli.conversation import Asking, Reply
 from tollway.cli.ending import complain
 from tollway.cli.grouped import grouped
+from tollway.cli.signed_in import signed_in
 from tollway.client.api import RouterClient
-from tollway.client.wallet import load_wallet
 
 MESSAGE_BYTES_MAX = 16 * 1024 * 1024  # of stdin; more than any model's context
 
@@ -38,8 +47,9 @@ class Options:
 @command
 @grouped
 def chat(
-    wallet: WalletOption,
     how: Options,
+    wallet: WalletIfNoKey = None,
+    key: KeyOption = None,
     message: Annotated[
         str | None, typer.Argument(help="What to say; read from stdin if left out, or a conversation on a terminal.")
     ] = None,
@@ -61,7 +71,7 @@ def chat(
     talks = message is None and not as_json and sys.stdin.isatty() and sys.stdout.isatty()
     if not talks and not asking.model:
         raise typer.BadParameter("Name the model with --model (or TOLLWAY_MODEL): `tollway models` lists them.")
-    with RouterClient(url, load_wallet(wallet)) as router:
+    with signed_in(url, wallet, key) as router:
         if talks:
             converse(router, asking, stream=not no_stream)
             return

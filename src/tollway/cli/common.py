@@ -41,6 +41,14 @@ ConfigOption = Annotated[
 UrlOption = Annotated[str, typer.Option("--url", envvar="TOLLWAY_URL", help="The router's address.")]
 WalletOption = Annotated[Path, typer.Option("--wallet", envvar="TOLLWAY_WALLET", help="Wallet file.")]
 
+WalletIfNoKey = Annotated[
+    Path | None, typer.Option("--wallet", envvar="TOLLWAY_WALLET", help="Wallet file, if there is no key.")
+]
+KeyOption = Annotated[
+    str | None,
+    typer.Option("--key", envvar="TOLLWAY_KEY", help="A delegated key; better in the environment than typed."),
+]
+
 DEFAULT_URL = "http://127.0.0.1:8080"
 
 

@@ -1,4 +1,4 @@
-"""`tollway usage`: what a wallet's calls came to, by day, model, provider or user."""
+"""`tollway usage`: what a wallet's calls came to, by day, model, provider, user or key."""
 
 from enum import StrEnum
 from typing import Annotated, Any
@@ -18,6 +18,7 @@ class By(StrEnum):
     model = "model"
     provider = "provider"
     user = "user"
+    key = "key"
 
 
 @command
@@ -31,7 +32,7 @@ def usage(
     last: Annotated[str | None, typer.Option("--to", help="Last day; today if left out.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Show what calls came to, by day, model, provider or user.
+    """Show what calls came to, by day, model, provider, user or key.
 
     \b
     Example:

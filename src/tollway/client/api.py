@@ -17,6 +17,8 @@ from tollway.wire import json
 from tollway.wire.sse import SseDecoder
 
 LIFETIME_S = 3600
+NONCE_LIFETIME_S = 120  # of what is signed for one request
+KEYS_SCOPE = "urn:tollway:scope:keys"
 RENEW_S = 60  # sign anew when the header has less than this left
 ANSWER_SECONDS = 900.0
 OUTDATED = ("expired_sign_in",)  # what a new signature of the same wallet mends; one that was revoked stays refused
@@ -33,12 +35,16 @@ class Delta(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RouterClient:
-    """One router, one wallet. `url` is the router's own (http://host:port); a context manager."""
+    """One router, and who asks it: a wallet, a header that was signed before, or a delegated key. `url` is the router's
+    own (http://host:port); a context manager."""
 
-    def __init__(self, url: str, wallet: Wallet | None = None, *, header: str | None = None) -> None:
+    def __init__(
+        self, url: str, wallet: Wallet | None = None, *, header: str | None = None, key: str | None = None
+    ) -> None:
         self.url = url.rstrip("/").removesuffix("/api/v1").removesuffix("/v1")
         self._wallet = wallet
         self._header = header
+        self._key = key
         self._fresh = False  # the header was signed for the call that is under way
         self._expires = float("inf") if header is not None else 0.0
         self._http = httpx2.Client(base_url=self.url, timeout=httpx2.Timeout(ANSWER_SECONDS, connect=10.0))
@@ -59,6 +65,16 @@ class RouterClient:
 
     def delete(self, path: str) -> None:
         self._json("DELETE", path)
+
+    def create_key(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """A delegated key by POST /keys, signed for with a fresh nonce. Its secret is `key`, and never shown again."""
+        assert self._wallet is not None, "only a wallet gives out keys"
+        nonce = self.get("/session/nonce")["nonce"]
+        now_ms = time.time_ns() // 1_000_000
+        header = sign_in_header(self._wallet, self.url, NONCE_LIFETIME_S, now_ms, nonce=nonce, scopes=(KEYS_SCOPE,))
+        with RouterClient(self.url, header=header) as once:
+            made: dict[str, Any] = once._json("POST", "/keys", body=asked)
+        return made
 
     def complete(self, body: dict[str, Any]) -> dict[str, Any]:
         """A batch chat completion."""
@@ -98,6 +114,8 @@ class RouterClient:
             self._header = sign_in_header(self._wallet, self.url, LIFETIME_S, now_ms)
             self._expires = now_ms / 1000 + LIFETIME_S
             self._fresh = True
+        if self._key is not None:
+            return {"authorization": f"Bearer {self._key}"}
         return {} if self._header is None else {"sign-in-with-x": self._header}
 
     def _json(

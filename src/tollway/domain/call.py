@@ -5,17 +5,19 @@ from typing import Literal
 import msgspec
 
 from tollway.domain.claims import Claim
+from tollway.domain.keys import Key
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
-    """A wallet whose signature was verified (SIWX)."""
+    """A wallet whose signature was verified (SIWX), or whose delegated key was shown."""
 
     account: str  # stored id: "solana:<network>:<base58>" or "eip155:<lowercase hex>"
     caip_account_id: str  # CAIP-10, as signed in
-    message_hash: str  # sha256 of the signed message, hex: what DELETE /session revokes
-    expires_at: int  # Unix seconds
+    message_hash: str  # sha256, hex, of the signed message: what DELETE /session revokes; or of the key's secret
+    expires_at: int  # Unix seconds; 0: a key that doesn't
     scopes: frozenset[str] = frozenset()  # urn:tollway:scope:* named in Resources, when the nonce was ours
     fresh: bool = False  # a server-issued single-use nonce was burned for this very call
+    key: Key | None = None  # None: the wallet itself
 
 
 Sort = Literal["price", "latency", "throughput"]

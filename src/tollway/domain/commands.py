@@ -261,13 +261,15 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cursor: str = ""
 
 
-UsageBy = Literal["day", "model", "provider", "user"]
+UsageBy = Literal["day", "model", "provider", "user", "key"]
 
 
 class UsageLine(msgspec.Struct, frozen=True, kw_only=True):
     """What posted calls came to: tokens, and nano-USD that the wallet was charged."""
 
-    key: str | None  # a day as YYYY-MM-DD (UTC), a model, a provider, a `user`; None: calls that named no user
+    key: (
+        str | None
+    )  # a day as YYYY-MM-DD (UTC), a model, a provider, a `user`, a delegated key's id; None: calls without one
     calls: int
     prompt: int
     completion: int

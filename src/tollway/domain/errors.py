@@ -8,8 +8,9 @@ TollwayError
 │   └── ModelNotFound 404, ProviderNotFound 404, NotFound 404, UnsupportedEndpoint 404
 ├── SignInError 401         no proof of who calls; carries WWW-Authenticate
 │   └── MissingSignIn, InvalidSignIn, InvalidSignature, ExpiredSignIn, NotYetValid, WrongDomain, UnsupportedChain,
-│       NonceUsed, NonceRequired, ScopeRequired, RevokedSignIn
+│       NonceUsed, NonceRequired, ScopeRequired, RevokedSignIn; InvalidKey, KeyExpired, KeyEnded
 ├── AccountNotAllowed 403
+│   └── WalletRequired, ModelNotAllowed, KeyLimitExceeded: what a delegated key may not do
 ├── InsufficientBalance 402
 ├── IdempotencyInFlight 409
 ├── RateLimited 429
@@ -181,11 +182,37 @@ class RevokedSignIn(SignInError):
     code = "sign_in_revoked"
 
 
+class InvalidKey(SignInError):
+    code = "invalid_key"
+
+
+class KeyExpired(SignInError):
+    code = "key_expired"
+
+
+class KeyEnded(SignInError):
+    code = "key_ended"
+
+
 class AccountNotAllowed(TollwayError):
     status = 403
     code = "account_not_allowed"
     type = "permission_error"
     should_retry = False
+
+
+class WalletRequired(AccountNotAllowed):
+    code = "wallet_required"
+
+
+class ModelNotAllowed(AccountNotAllowed):
+    code = "model_not_allowed"
+
+
+class KeyLimitExceeded(AccountNotAllowed):
+    # Not a 402: a client that pays by itself would pay in vain.
+    code = "key_limit_exceeded"
+    type = "insufficient_quota"
 
 
 class InsufficientBalance(TollwayError):

@@ -46,5 +46,6 @@ class CallRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     asked: Asked | None = None  # what the verdicts are about
     request_hash: str = ""
     user: str | None = None
+    key: str | None = None  # id of the delegated key that it came by
     client_request_id: str | None = None
     error_code: str | None = None

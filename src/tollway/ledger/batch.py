@@ -38,7 +38,7 @@ class Batch:
         "state",
         "touched",
         "usage",
-        "usage_by_user",
+        "usage_by_name",
         "waiters",
     )
 
@@ -54,7 +54,7 @@ class Batch:
         self.keys: set[str] = set()  # on their way to disk
         self.deliveries: dict[str, Delivery] = {}  # by call id: on their way to disk
         self.usage: dict[tuple[int, int, str, str], Sums] = {}  # of posts by day, account, model, provider
-        self.usage_by_user: dict[tuple[int, int, str], Sums] = {}  # by day, account, user
+        self.usage_by_name: dict[tuple[int, int, str, str], Sums] = {}  # by day, account, kind of name, name
         self.waiters: list[asyncio.Future[None]] = []
 
     def add(self, decision: Decision, record: bytes | None, epoch: int) -> None:
@@ -124,8 +124,8 @@ class Batch:
             )
         for (day, account_no, model, provider), sums in self.usage.items():
             self._append("insert_usage", (day, account_no, model, provider_of(provider), *storable(sums)))
-        for by_user, sums in self.usage_by_user.items():
-            self._append("insert_usage_by_user", (*by_user, *storable(sums)))
+        for by_name, sums in self.usage_by_name.items():
+            self._append("insert_usage_by_name", (*by_name, *storable(sums)))
         assert pending_sum == 0 == posted_sum, "a batch must leave the sum over all accounts at zero"
         oldest = next(iter(books.pending.values()), None)
         self.state = (
@@ -160,7 +160,9 @@ class Batch:
         day, usage, charged = post.at_ms // DAY_MS, record.usage, post.amount
         add_call(self.usage, (day, account_no, post.model, post.counterparty), usage, charged)
         if record.user is not None:
-            add_call(self.usage_by_user, (day, account_no, record.user), usage, charged)
+            add_call(self.usage_by_name, (day, account_no, "user", record.user), usage, charged)
+        if record.key is not None:
+            add_call(self.usage_by_name, (day, account_no, "key", record.key), usage, charged)
 
     def _add_claim(self, claim: KnownClaim, answer: bytes | None) -> None:
         if claim.answered:

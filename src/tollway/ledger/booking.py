@@ -27,12 +27,23 @@ from tollway.domain.commands import (
     NoteDelivery,
     Post,
     Posted,
+    RefusalReason,
     Refused,
     Result,
     StoredAnswer,
     Void,
 )
-from tollway.domain.errors import InternalError, LedgerOutcomeUnknown, LedgerUnavailable, TollwayError
+from tollway.domain.errors import (
+    InternalError,
+    InvalidKey,
+    KeyEnded,
+    KeyExpired,
+    LedgerOutcomeUnknown,
+    LedgerUnavailable,
+    ModelNotAllowed,
+    TollwayError,
+)
+from tollway.domain.keys import Key
 from tollway.domain.plan import Candidate, Plan
 from tollway.domain.record import CallRecord, Delivery
 from tollway.domain.seams import Ledger
@@ -76,8 +87,10 @@ class Bookings:
             request_hash=call.request_hash,
             user=call.user,
             client_request_id=call.client_request_id,
+            key=None if caller.key is None else caller.key.id,
         )
-        return Booking(self, record, call.claim)
+        models = tuple({candidate.model: None for candidate in plan.candidates})
+        return Booking(self, record, claim=call.claim, key=caller.key, models=models)
 
     async def answer(self, account: str, claim: Claim) -> StoredAnswer | None:
         """What is kept under an Idempotency-Key. Raises LedgerUnavailable."""
@@ -145,9 +158,20 @@ class Bookings:
 class Booking:
     """`record` starts with what is known of the call and is completed on the way; it is kept with the post or void."""
 
-    def __init__(self, bookings: Bookings, record: CallRecord, claim: Claim | None = None) -> None:
+    def __init__(
+        self,
+        bookings: Bookings,
+        record: CallRecord,
+        *,
+        claim: Claim | None = None,
+        key: Key | None = None,
+        models: tuple[str, ...] = (),
+    ) -> None:
+        """`models`: those that may serve the call, which `key` has to allow."""
         self._bookings = bookings
         self._claim = claim
+        self._key = key
+        self._models = models
         self._pending = False  # there may be a hold without an end
         self.record = record
         self.granted = False  # a hold was: the call has to come to an end in the books
@@ -160,7 +184,8 @@ class Booking:
     async def hold(self, bounds: tuple[int, ...], *, unlimited: bool) -> Insufficient | None:
         """Reserve the largest of `bounds` (nano-USD, largest first) that fits; `held` is then what was granted.
 
-        Raises LedgerUnavailable: then nothing is held, or soon isn't any more. Raises AlreadyClaimed."""
+        Raises LedgerUnavailable: then nothing is held, or soon isn't any more; AlreadyClaimed; and what stands against
+        the key that the call came by."""
         record = self.record
         command = Hold(
             id=record.id,
@@ -169,6 +194,8 @@ class Booking:
             unlimited=unlimited,
             model=record.model_asked,
             claim=self._claim,
+            key=record.key or "",
+            models=self._models if self._key is not None else (),
         )
         self._pending = True  # until the ledger says that it isn't: `close` gives back what may be held
         try:
@@ -192,6 +219,8 @@ class Booking:
                 raise AlreadyClaimed(result)
             case Refused(reason="unknown_account"):
                 return Insufficient(available=0)
+            case Refused(reason=reason) if self._key is not None and (refused := _refused(reason, self._key)):
+                raise refused
             case _:
                 raise InternalError(f"The ledger refused a hold ({result}).")
 
@@ -273,3 +302,22 @@ class Booking:
 
 def _try_again() -> LedgerUnavailable:
     return LedgerUnavailable("The ledger did not answer: try again.", retry_after_ms=1_000)
+
+
+def _refused(reason: RefusalReason, key: Key) -> TollwayError | None:
+    """What a refused hold says of the key that the call came by; None where it says something else."""
+    match reason:
+        case "unknown_key":
+            return InvalidKey("This key is none of this router: check that it was copied whole.")
+        case "key_ended":
+            return KeyEnded("This key has been ended by its owner: ask for a new one.")
+        case "key_expired":
+            return KeyExpired("This key has expired: ask its owner for a new one.")
+        case "model_not_allowed":
+            return ModelNotAllowed(
+                "This key does not allow every model that may serve this call: ask for one of allowed_models.",
+                param="model",
+                details={"allowed_models": key.models},
+            )
+        case _:
+            return None

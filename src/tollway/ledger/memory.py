@@ -86,8 +86,14 @@ class MemoryLedger:
         for post in self._transfers:
             if post.kind == "post" and post.account == account and (day := post.at_ms // DAY_MS) in days:
                 record = self._records[account, post.id]
-                keys = {"day": day_key(day), "model": post.model, "provider": provider_of(post.counterparty)}
-                add_call(groups, keys.get(by, record.user), record.usage, post.amount)
+                named: dict[UsageBy, str | None] = {
+                    "day": day_key(day),
+                    "model": post.model,
+                    "provider": provider_of(post.counterparty),
+                    "user": record.user,
+                    "key": record.key,
+                }
+                add_call(groups, named[by], record.usage, post.amount)
         return report(by, groups)
 
     async def key(self, secret_hash: str) -> KeyState | None:

@@ -1,7 +1,8 @@
 """What an account's posted calls came to: how one call counts, and the report made from sums by day. Pure.
 
 A store keeps sums by UTC day, so that a report over months reads hundreds of rows and not every call. Two kinds of
-them: by model and provider, of which there are few, and by `user`, of which a caller may name as many as it likes.
+them: by model and provider, of which there are few, and by a name that the call had (its `user`, its delegated key), of
+which there may be any number.
 """
 
 import datetime as dt
@@ -12,9 +13,9 @@ from tollway.domain.usage import Usage
 
 DAY_MS = 86_400_000
 USAGE_DAYS_MAX = 366  # a leap year
-USAGE_LINES_MAX = 1000  # of a report, as of a statement's page; only users can be more
-# (day, user) pairs that are read for one report: a tenth of a second. The reader has others to serve.
-USERS_READ_MAX = 100_000
+USAGE_LINES_MAX = 1000  # of a report, as of a statement's page; only names can be more
+# (day, name) pairs that are read for one report: a tenth of a second. The reader has others to serve.
+NAMES_READ_MAX = 100_000
 _EPOCH = dt.date(1970, 1, 1).toordinal()
 
 Sums = list[int]  # of posted calls: calls, prompt, completion, cached and reasoning tokens, nano-USD charged

@@ -6,7 +6,8 @@
 import msgspec
 
 from tollway.domain.call import Call
-from tollway.domain.errors import InsufficientBalance, RequestError, TollwayError
+from tollway.domain.commands import Insufficient
+from tollway.domain.errors import InsufficientBalance, KeyLimitExceeded, RequestError, TollwayError
 from tollway.domain.money import format_usd
 from tollway.domain.plan import Candidate, Plan
 from tollway.metering.bound import affordable_max_tokens, hold_bound
@@ -68,18 +69,25 @@ def terms(call: Call, plan: Plan) -> Terms:
     return Terms(bounds=bounds, caps=caps, too_dear=tuple(too_dear), candidates=tuple(fitting))
 
 
-def insufficient(call: Call, terms: Terms, available: int) -> TollwayError:
-    """402: the balance, the hold that was needed, and the largest max_tokens that the balance could carry."""
+_CURE = {"balance": "top up", "key": "ask its owner for a new one"}
+
+
+def insufficient(call: Call, terms: Terms, short: Insufficient) -> TollwayError:
+    """402: the balance, the hold that was needed, and the largest max_tokens that the balance could carry. 403 where
+    it is the limit of a delegated key that falls short."""
+    available = short.available
     needed = min(terms.bounds.values())
     # Not only of the one with the least bound: another may ask less for the prompt and more for the answer.
     fits = max(affordable_max_tokens(call, candidate, max(0, available)) for candidate in terms.candidates)
-    advice = f"lower {call.max_tokens_field} to {fits} or top up" if fits >= 1 else "top up"
+    advice = f"lower {call.max_tokens_field} to {fits} or {_CURE[short.short]}" if fits >= 1 else _CURE[short.short]
+    details = {"hold_usd": format_usd(needed), "max_tokens_affordable": fits}
+    costs = f"This call may cost up to {format_usd(needed)} USD"
+    if short.short == "key":
+        return KeyLimitExceeded(
+            f"{costs} and this key may spend {format_usd(available)} USD more: {advice}.",
+            details={"key_left_usd": format_usd(available), **details},
+        )
     return InsufficientBalance(
-        f"This call may cost up to {format_usd(needed)} USD and the balance has {format_usd(available)} USD free: "
-        f"{advice}.",
-        details={
-            "balance_usd": format_usd(available),
-            "hold_usd": format_usd(needed),
-            "max_tokens_affordable": fits,
-        },
+        f"{costs} and the balance has {format_usd(available)} USD free: {advice}.",
+        details={"balance_usd": format_usd(available), **details},
     )

@@ -29,7 +29,7 @@ async def ledger(tmp_path: Path) -> AsyncIterator[SqliteLedger]:
 async def test_a_period_with_more_users_than_are_read_is_refused_and_told_apart_otherwise(
     ledger: SqliteLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reader, "USERS_READ_MAX", 3)
+    monkeypatch.setattr(reader, "NAMES_READ_MAX", 3)
     calls = [fresh_id() for _ in range(4)]
     await ledger.apply([hold(5, id=call) for call in calls])
     await ledger.apply([post(call, 5, user=f"u-{number}") for number, call in enumerate(calls[:3])])

@@ -11,6 +11,7 @@ from helpers.configs import read
 from helpers.metered import call, candidate, tariff
 from tollway.assembly import catalog
 from tollway.domain.call import Call
+from tollway.domain.commands import Insufficient
 from tollway.domain.errors import TollwayError
 from tollway.domain.money import format_usd, parse_rate, parse_usd
 from tollway.domain.plan import Candidate, Plan
@@ -83,7 +84,7 @@ def test_without_a_limit_the_hold_is_for_all_that_the_model_can_put_out() -> Non
 def test_the_refusal_is_what_a_balance_of_this_size_is_told() -> None:
     shown = json.loads(JSON[1])["error"]
     offer = terms(HELLO, Plan(candidates=(LARGE,), seed=0))
-    error: TollwayError = insufficient(HELLO, offer, parse_usd(shown["balance_usd"]))
+    error: TollwayError = insufficient(HELLO, offer, Insufficient(available=parse_usd(shown["balance_usd"])))
     assert shown == error_object(error)
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from helpers.metered import call, candidate, tariff
+from tollway.domain.commands import Insufficient
 from tollway.domain.errors import InsufficientBalance, RequestError
 from tollway.domain.plan import Candidate, Plan
 from tollway.domain.price import Rates
@@ -72,7 +73,7 @@ def test_when_no_candidate_fits_max_cost_the_least_one_token_may_cost_is_named()
 
 def test_a_balance_that_is_too_small_is_told_what_it_could_carry() -> None:
     asked = call(max_tokens=100)
-    refused = insufficient(asked, terms(asked, plan(DEAR, CHEAP)), PROMPT + 500)
+    refused = insufficient(asked, terms(asked, plan(DEAR, CHEAP)), Insufficient(available=PROMPT + 500))
     assert isinstance(refused, InsufficientBalance)
     assert refused.details == {
         "balance_usd": "0.000000812",
@@ -87,12 +88,22 @@ def test_the_output_a_balance_could_carry_is_the_most_that_any_candidate_gives_f
     dear_prompt, dear_answer = at("dear-prompt", 3, 1), at("dear-answer", 1, 100)
     offer = terms(asked, plan(dear_prompt, dear_answer))
     assert hold_bound(asked, dear_prompt) < hold_bound(asked, dear_answer)
-    assert insufficient(asked, offer, PROMPT + 500).details["max_tokens_affordable"] == 5
+    assert insufficient(asked, offer, Insufficient(available=PROMPT + 500)).details["max_tokens_affordable"] == 5
 
 
 @pytest.mark.parametrize("available", [0, -5, PROMPT])
 def test_a_balance_that_carries_no_token_is_told_to_top_up(available: int) -> None:
     asked = call(max_tokens=100)
-    refused = insufficient(asked, terms(asked, plan(CHEAP)), available)
+    refused = insufficient(asked, terms(asked, plan(CHEAP)), Insufficient(available=available))
     assert refused.message.endswith("USD free: top up.")
     assert refused.details["max_tokens_affordable"] == 0
+
+
+def test_a_key_that_may_spend_too_little_is_told_so_and_is_no_matter_of_the_balance() -> None:
+    refused = insufficient(
+        call(max_tokens=10), terms(call(max_tokens=10), plan(CHEAP)), Insufficient(available=0, short="key")
+    )
+    assert (refused.status, refused.code) == (403, "key_limit_exceeded")
+    assert refused.details["key_left_usd"] == "0.00"
+    assert "balance_usd" not in refused.details
+    assert "ask its owner for a new one" in refused.message

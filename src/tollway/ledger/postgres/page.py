@@ -146,7 +146,7 @@ class Page:
         self._keys: dict[str, KnownKey] = {}
         self._claims: dict[str, Row] = {}
         self._usage: dict[tuple[int, int, str, str], Sums] = {}
-        self._usage_by_user: dict[tuple[int, int, str], Sums] = {}
+        self._usage_by_name: dict[tuple[int, int, str, str], Sums] = {}  # by day, wallet, kind of name, name
         self.deliveries: dict[int, Delivery] = {}  # by the post's seq
         self.chains: dict[str, tuple[Transfer, ...]] = {}  # as they are now, of the ids that were booked
         self._books = books = Books(complete=True, forgotten_ms=found.forgotten_ms)
@@ -200,8 +200,9 @@ class Page:
             (account, day, model, provider, *storable(sums))
             for (day, account, model, provider), sums in self._usage.items()
         ]
-        rows["insert_usage_by_user"] = [
-            (account, day, user, *storable(sums)) for (day, account, user), sums in self._usage_by_user.items()
+        rows["insert_usage_by_name"] = [
+            (account, day, kind, name, *storable(sums))
+            for (day, account, kind, name), sums in self._usage_by_name.items()
         ]
         return [(query, columns(found)) for query, found in rows.items() if found]
 
@@ -238,7 +239,9 @@ class Page:
                     provider = provider_of(transfer.counterparty)
                     add_call(self._usage, (day, wallet, transfer.model, provider), usage, charged)
                     if (user := decision.record.user) is not None:
-                        add_call(self._usage_by_user, (day, wallet, text(user)), usage, charged)
+                        add_call(self._usage_by_name, (day, wallet, "user", text(user)), usage, charged)
+                    if (key := decision.record.key) is not None:
+                        add_call(self._usage_by_name, (day, wallet, "key", text(key)), usage, charged)
             if (claim := decision.claim) is not None and claim.answered:
                 self._append("answer_claims", (decision.answer, claim.place, claim.id))
             elif claim is not None:

@@ -24,7 +24,7 @@ from tollway.ledger.postgres.page import account_of
 from tollway.ledger.postgres.server import RETRY_AFTER_MS, Readers, first_line
 from tollway.ledger.statement import check_limit, decode_cursor, statement_of
 from tollway.ledger.transfer import Account
-from tollway.ledger.usage import USERS_READ_MAX, check_period, day_key, day_number, report, unnamed
+from tollway.ledger.usage import NAMES_READ_MAX, check_period, day_key, day_number, report, unnamed
 from tollway.wire import json
 
 SECRET_BYTES = 32
@@ -80,17 +80,17 @@ class Reads:
         return record if delivery is None else msgspec.structs.replace(record, delivery=delivery)
 
     async def usage(self, account: str, by: UsageBy, first: date, last: date) -> UsageReport:
-        """ValueError for a period of too many days, or with too many users."""
+        """ValueError for a period of too many days, or with too many names."""
         check_period(first, last)
         days = (day_number(first), day_number(last), text(account))
-        if by != "user":
+        if by not in ("user", "key"):
             rows = await self._fetch("usage", by, *days)
             return report(by, {day_key(int(key)) if by == "day" else key: sums for key, *sums in rows})
-        # One row is of all calls, the others of those that named a user: one statement, so that they agree.
-        rows = await self._fetch("usage_by_user", *days, USERS_READ_MAX + 1, *days)
-        if sum(row[1] for row in rows if row[0] is not None) > USERS_READ_MAX:
-            raise ValueError(f"period: it has more than {USERS_READ_MAX} pairs of a day and a user")
-        groups = {user: sums for user, _, *sums in rows}
+        # One row is of all calls, the others of those that had such a name: one statement, so that they agree.
+        rows = await self._fetch("usage_by_name", *days, by, NAMES_READ_MAX + 1, *days)
+        if sum(row[1] for row in rows if row[0] is not None) > NAMES_READ_MAX:
+            raise ValueError(f"period: it has more than {NAMES_READ_MAX} pairs of a day and a {by}")
+        groups = {name: sums for name, _, *sums in rows}
         rest = unnamed(groups.pop(None), groups)
         return report(by, groups | {None: rest} if rest[0] else groups)
 

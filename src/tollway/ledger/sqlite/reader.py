@@ -22,7 +22,7 @@ from tollway.ledger.sqlite.database import connect_read_only, read_account
 from tollway.ledger.sqlite.queries import QUERIES
 from tollway.ledger.statement import check_limit, decode_cursor, statement_of
 from tollway.ledger.transfer import Account, Transfer
-from tollway.ledger.usage import USERS_READ_MAX, check_period, day_key, day_number, report, unnamed
+from tollway.ledger.usage import NAMES_READ_MAX, check_period, day_key, day_number, report, unnamed
 from tollway.wire import json
 
 # How far back a provider's response id is looked for: about the account's newest 5,000 calls. An index of these ids
@@ -147,16 +147,16 @@ def read_answer(connection: sqlite3.Connection, place: str, after_ms: int) -> St
 
 
 def read_usage(connection: sqlite3.Connection, account: str, by: UsageBy, first: date, last: date) -> UsageReport:
-    """ValueError for a period of too many days, or with too many users."""
+    """ValueError for a period of too many days, or with too many names."""
     check_period(first, last)
     wanted = (day_number(first), day_number(last), account)
-    if by != "user":
+    if by not in ("user", "key"):
         rows = connection.execute(QUERIES["usage"], (*wanted, by)).fetchall()
         return report(by, {day_key(key) if by == "day" else key: sums for key, *sums in rows})
-    # One row is of all calls, the others of those that named a user: one statement, so that they agree.
-    rows = connection.execute(QUERIES["usage_by_user"], (*wanted, USERS_READ_MAX + 1)).fetchall()
-    if sum(row[1] for row in rows if row[0] is not None) > USERS_READ_MAX:
-        raise ValueError(f"period: it has more than {USERS_READ_MAX} pairs of a day and a user")
-    groups = {user: sums for user, _, *sums in rows}
+    # One row is of all calls, the others of those that had such a name: one statement, so that they agree.
+    rows = connection.execute(QUERIES["usage_by_name"], (*wanted, by, NAMES_READ_MAX + 1)).fetchall()
+    if sum(row[1] for row in rows if row[0] is not None) > NAMES_READ_MAX:
+        raise ValueError(f"period: it has more than {NAMES_READ_MAX} pairs of a day and a {by}")
+    groups = {name: sums for name, _, *sums in rows}
     rest = unnamed(groups.pop(None), groups)
     return report(by, groups | {None: rest} if rest[0] else groups)

@@ -67,7 +67,7 @@ def test_migrations_are_numbered_from_one_without_gaps() -> None:
         ("call_by_id", ["a", "b"]),
         ("call_by_response", ["a", 10, "b"]),
         ("usage", ["day", 1, 2, "a"]),
-        ("usage_by_user", [1, 2, "a", 5, 1, 2, "a"]),
+        ("usage_by_name", [1, 2, "a", "user", 5, 1, 2, "a"]),
         ("pending_holds", [1, 1, 5]),
     ],
 )

@@ -44,7 +44,7 @@ def test_lookups_use_an_index(tmp_path: Path) -> None:
     connection = connect(tmp_path / "books.db")
     migrate(connection, 0)
     lookups = ("account", "chain", "statement", "call_by_id", "call_by_response", "belongs", "pending_holds")
-    for name in (*lookups, "usage", "usage_by_user"):
+    for name in (*lookups, "usage", "usage_by_name"):
         count = QUERIES[name].count("?")
         plan = [row[3] for row in connection.execute("EXPLAIN QUERY PLAN " + QUERIES[name], [0] * count)]
         scans = [step for step in plan if re.match(r"SCAN (?!page\b|walk\b|period\b|named\b|CONSTANT ROW)", step)]

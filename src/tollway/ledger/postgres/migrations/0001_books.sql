@@ -84,10 +84,12 @@ CREATE TABLE usage (
     PRIMARY KEY (account, day, model, provider)
 ) WITH (fillfactor = 70);
 
--- The same by the `user` of the call, where it named one. Apart from the other, since there may be any number of them.
-CREATE TABLE usage_by_user (
+-- The same by a name that the call had: its `user`, its delegated key. Apart from the other, since there may be any number
+-- of them.
+CREATE TABLE usage_by_name (
     account bigint NOT NULL,  -- accounts.no
     day integer NOT NULL,
+    kind text NOT NULL,  -- user, key
     named text NOT NULL,
     calls bigint NOT NULL,
     prompt bigint NOT NULL,
@@ -95,7 +97,7 @@ CREATE TABLE usage_by_user (
     cached bigint NOT NULL,
     reasoning bigint NOT NULL,
     charged bigint NOT NULL,
-    PRIMARY KEY (account, day, named)
+    PRIMARY KEY (account, day, kind, named)
 ) WITH (fillfactor = 70);
 
 CREATE TABLE nonces (

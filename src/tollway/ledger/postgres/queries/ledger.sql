@@ -233,13 +233,13 @@ SET calls = kept.calls + excluded.calls,
     reasoning = kept.reasoning + excluded.reasoning,
     charged = kept.charged + excluded.charged
 
--- name: insert_usage_by_user
-INSERT INTO usage_by_user AS kept (account, day, named, calls, prompt, completion, cached, reasoning, charged)
+-- name: insert_usage_by_name
+INSERT INTO usage_by_name AS kept (account, day, kind, named, calls, prompt, completion, cached, reasoning, charged)
 SELECT * FROM unnest(
-    %s::bigint[], %s::integer[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[],
+    %s::bigint[], %s::integer[], %s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[],
     %s::bigint[]
 )
-ON CONFLICT (account, day, named) DO UPDATE
+ON CONFLICT (account, day, kind, named) DO UPDATE
 SET calls = kept.calls + excluded.calls,
     prompt = kept.prompt + excluded.prompt,
     completion = kept.completion + excluded.completion,
@@ -462,13 +462,13 @@ FROM usage
 LEFT JOIN accounts ON accounts.no = usage.account
 GROUP BY usage.account, accounts.id
 
--- name: usage_by_user
--- One row of all calls, then one a user, with the number of rows it was summed from; of those as
+-- name: usage_by_name
+-- One row of all calls, then one a name, with the number of rows it was summed from; of those as
 -- many are read as the limit says.
 WITH named AS (
     SELECT *
-    FROM usage_by_user
-    WHERE day BETWEEN %s AND %s AND account = (SELECT no FROM accounts WHERE id = %s AND shard = 0)
+    FROM usage_by_name
+    WHERE day BETWEEN %s AND %s AND account = (SELECT no FROM accounts WHERE id = %s AND shard = 0) AND kind = %s
     LIMIT %s
 )
 SELECT

@@ -79,18 +79,20 @@ CREATE TABLE usage (
     PRIMARY KEY (day, account, model, provider)
 ) WITHOUT ROWID;
 
--- The same by the `user` of the call, where it named one. Apart from the other, since there may be any number of them.
-CREATE TABLE usage_by_user (
+-- The same by a name that the call had: its `user`, its delegated key. Apart from the other, since there may be any number
+-- of them.
+CREATE TABLE usage_by_name (
     day INTEGER NOT NULL,
     account INTEGER NOT NULL,  -- accounts.no
-    user TEXT NOT NULL,
+    kind TEXT NOT NULL,  -- user, key
+    name TEXT NOT NULL,
     calls INTEGER NOT NULL,
     prompt INTEGER NOT NULL,
     completion INTEGER NOT NULL,
     cached INTEGER NOT NULL,
     reasoning INTEGER NOT NULL,
     charged INTEGER NOT NULL,
-    PRIMARY KEY (day, account, user)
+    PRIMARY KEY (day, account, kind, name)
 ) WITHOUT ROWID;
 
 CREATE TABLE nonces (

@@ -113,10 +113,10 @@ SET calls = calls + excluded.calls,
     reasoning = reasoning + excluded.reasoning,
     charged = charged + excluded.charged
 
--- name: insert_usage_by_user
-INSERT INTO usage_by_user (day, account, user, calls, prompt, completion, cached, reasoning, charged)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (day, account, user) DO UPDATE
+-- name: insert_usage_by_name
+INSERT INTO usage_by_name (day, account, kind, name, calls, prompt, completion, cached, reasoning, charged)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (day, account, kind, name) DO UPDATE
 SET calls = calls + excluded.calls,
     prompt = prompt + excluded.prompt,
     completion = completion + excluded.completion,
@@ -319,8 +319,8 @@ FROM usage
 LEFT JOIN accounts ON accounts.no = usage.account
 GROUP BY usage.account
 
--- name: usage_by_user
--- One row of all calls, then one a user, with the number of rows it was summed from; of those as
+-- name: usage_by_name
+-- One row of all calls, then one a name, with the number of rows it was summed from; of those as
 -- many are read as the limit says.
 WITH RECURSIVE period (day, last, account) AS (
     SELECT ?, ?, (SELECT no FROM accounts WHERE id = ?)
@@ -328,13 +328,14 @@ WITH RECURSIVE period (day, last, account) AS (
     SELECT day + 1, last, account FROM period WHERE day < last
 ),
 named AS (
-    SELECT usage_by_user.*
+    SELECT usage_by_name.*
     FROM period
-    CROSS JOIN usage_by_user ON usage_by_user.day = period.day AND usage_by_user.account = period.account
+    CROSS JOIN usage_by_name
+        ON usage_by_name.day = period.day AND usage_by_name.account = period.account AND usage_by_name.kind = ?
     LIMIT ?
 )
 SELECT
-    NULL AS user,
+    NULL AS name,
     count(*),
     coalesce(sum(usage.calls), 0),
     coalesce(sum(usage.prompt), 0),
@@ -346,7 +347,7 @@ FROM period
 CROSS JOIN usage ON usage.day = period.day AND usage.account = period.account
 UNION ALL
 SELECT
-    named.user,
+    named.name,
     count(*),
     sum(named.calls),
     sum(named.prompt),
@@ -355,7 +356,7 @@ SELECT
     sum(named.reasoning),
     sum(named.charged)
 FROM named
-GROUP BY named.user
+GROUP BY named.name
 
 -- name: flows
 -- Sums in two parts, whole USD and the rest.
