@@ -108,7 +108,7 @@ class Pipeline:
                     raise endings.arrival_error(late.reason) from None
                 arriving.over()
                 call = parse(body, id=id, limits=snapshot.limits, client_request_id=headers.request_id)
-                claim = idempotency.claim(headers.idempotency_key, call.request_hash)
+                claim = idempotency.claim(headers.idempotency_key, call.request_hash, caller.key)
                 call = msgspec.structs.replace(call, pseudonym=self._pseudonym(caller.account, call.user), claim=claim)
                 if claim is not None and await self._replayed(caller, call, watch, reply):
                     return
@@ -158,6 +158,8 @@ class Pipeline:
         """Give the answer again that is kept under the call's Idempotency-Key, if there is one. Raises what stands
         against it, and against carrying the call out."""
         assert call.claim is not None, "without a key nothing is claimed"
+        if caller.key is not None:
+            await self.snapshot.sign_in.keys.check(caller)  # no hold decides on what is given here
         stored = replay.found(call.claim, await self._bookings.answer(caller.account, call.claim), claimed)
         if stored is None:
             return False

@@ -274,3 +274,23 @@ async def test_64_calls_at_once_never_spend_more_than_the_limit() -> None:
         assert listed["held_usd"] == "0.00"
         balance = await router.ledger.balance(account_id(wallet))
         assert balance.debits_posted == charged
+
+
+async def test_an_ended_key_is_given_no_answer_again(router: Running) -> None:
+    wallet = await router.wallet("1.00")
+    key = await key_of(router, wallet)
+    headers = {**bearer(key), "idempotency-key": "once"}
+    first = await router.http.post("/v1/chat/completions", json=chat(), headers=headers)
+    again = await router.http.post("/v1/chat/completions", json=chat(), headers=headers)
+    assert first.content == again.content
+    await router.http.delete(f"/v1/keys/{key['id']}", headers=router.headers(wallet))
+    assert refusal(await router.http.post("/v1/chat/completions", json=chat(), headers=headers)) == (401, "key_ended")
+
+
+async def test_keys_and_their_wallet_are_not_given_each_others_answers(router: Running) -> None:
+    wallet = await router.wallet("1.00")
+    callers = [bearer(await key_of(router, wallet)), bearer(await key_of(router, wallet)), router.headers(wallet)]
+    for headers in callers:
+        named = {**headers, "idempotency-key": "once"}
+        assert (await router.http.post("/v1/chat/completions", json=chat(), headers=named)).status_code == 200
+    assert len(router.simulator.log) == 3
