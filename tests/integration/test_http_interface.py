@@ -325,6 +325,7 @@ async def test_a_generation_tells_all_about_its_call(router: Running) -> None:
         "flags": [],
         "user": None,
         "client_request_id": "mine",
+        "key": None,
         "receipt": None,
     }
 
