@@ -1,4 +1,6 @@
-"""The ledger's share of a call: hold and post on SQLite with every commit waited for, nothing else in the process.
+"""The ledger's share of a call: hold and post with every commit waited for, and before them what is looked up of a
+sign-in and of providers; nothing else in the process. On SQLite, in memory, or on a PostgreSQL (its password in
+PGPASSWORD), whose own CPU is not counted.
 
 In a process of its own, one JSON line at the end; the CPU is that of all its threads, the writer's too."""
 
@@ -12,6 +14,7 @@ from pathlib import Path
 
 import uvloop
 
+from tollway.config.places import ledger_url
 from tollway.domain.clock import SystemClock
 from tollway.domain.commands import Credit, Credited, Held, Hold, Post, Posted
 from tollway.domain.ids import new_id
@@ -19,12 +22,15 @@ from tollway.domain.observer import NullObserver
 from tollway.domain.record import CallRecord
 from tollway.domain.seams import Ledger
 from tollway.domain.usage import Usage
+from tollway.ledger.extra import open_postgres
+from tollway.ledger.memory import MemoryLedger
 from tollway.ledger.sqlite.store import SqliteLedger
 
 ACCOUNTS = 16
 CREDIT_NANO = 10**16
 HOLD_NANO = 2_000_000
 PRICE_NANO = 900_000
+MESSAGE_HASH = "0" * 64
 
 
 def record(call_id: str, account: str, now_ms: int) -> CallRecord:
@@ -56,6 +62,7 @@ async def calls(ledger: Ledger, clock: SystemClock, account: str, deadline: floa
     while time.perf_counter() < deadline:
         now_ms = clock.now_ms()
         call_id = new_id(now_ms)
+        assert not await ledger.revoked(MESSAGE_HASH) and not await ledger.disabled()
         (held,) = await ledger.apply([Hold(id=call_id, account=account, bounds=(HOLD_NANO,), model="bench/simulated")])
         assert isinstance(held, Held), held
         post = Post(
@@ -72,9 +79,16 @@ def cpu_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
+async def opened(books: str, clock: SystemClock) -> Ledger:
+    if ":" not in books:
+        return await SqliteLedger.open(Path(books), clock, NullObserver())
+    url = ledger_url(books)
+    return MemoryLedger(clock) if url.store == "memory" else await open_postgres(url, clock, NullObserver())
+
+
 async def main(options: argparse.Namespace) -> dict[str, float]:
     clock = SystemClock()
-    ledger = await SqliteLedger.open(options.path, clock, NullObserver())
+    ledger = await opened(options.books, clock)
     try:
         accounts = [f"eip155:0x{number:040x}" for number in range(ACCOUNTS)]
         for account in accounts:
@@ -95,7 +109,7 @@ async def main(options: argparse.Namespace) -> dict[str, float]:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("path", type=Path, help="a database that does not exist yet")
+    parser.add_argument("books", help="a file that does not exist yet, memory:, or postgresql://user@host/database")
     parser.add_argument("--waiting", type=int, default=64, help="calls at once")
     parser.add_argument("--seconds", type=float, default=3.0)
     options = parser.parse_args()

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 Row = tuple[Any, ...]
+_INTEGERS = {int}
+_TEXTS = {str}
 
 
 def text(value: str) -> str:
@@ -27,6 +29,19 @@ def literal_of(values: Iterable[str]) -> str:
 
 
 def _literal(column: tuple[Any, ...]) -> str:
+    kinds = set(map(type, column))
+    if kinds == _INTEGERS:
+        return "{" + ",".join(map(str, column)) + "}"
+    if kinds == _TEXTS:
+        joined = '","'.join(column)
+        # Most columns are plain words: nothing in them has to be written otherwise.
+        if (
+            joined.isascii()
+            and joined.count('"') == 2 * (len(column) - 1)
+            and "\\" not in joined
+            and "\0" not in joined
+        ):
+            return '{"' + joined + '"}'
     return "{" + ",".join([_element(value) for value in column]) + "}"
 
 
