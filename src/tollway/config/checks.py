@@ -11,11 +11,12 @@ from msgspec.structs import replace
 from tollway.config.places import LedgerUrl, is_loopback, local_url, url
 from tollway.config.problems import shown
 from tollway.config.read import Spot, valid
-from tollway.config.schema import Config, Ledger, Model, Provider
+from tollway.config.schema import Cluster, Config, Ledger, Model, Provider
 from tollway.config.secret import Secret, from_environment, from_file
 from tollway.domain.money import format_usd
 
 DATABASE_PASSWORD = "the database's password"  # noqa: S105  # what it is, for messages
+VALKEY_PASSWORD = "Valkey's password"  # noqa: S105  # the same
 
 
 def check(config: Config, at: Spot) -> None:
@@ -41,6 +42,26 @@ def api_key(provider: Provider, at: Spot, environ: Mapping[str, str], base_dir: 
         if provider.api_key_file is not None:
             at = at / "api_key_file"
             return from_file(base_dir / provider.api_key_file)
+    except ValueError as error:
+        at.missing(str(error))
+    return None
+
+
+def valkey_password(cluster: Cluster, at: Spot, environ: Mapping[str, str], base_dir: Path) -> Secret | None:
+    """Valkey's password, from where the configuration says; None for a Valkey without one."""
+    variable, file = cluster.password_env, cluster.password_file
+    at = at / ("password_file" if variable is None else "password_env")
+    if variable is not None and file is not None:
+        at.missing("stands beside password_file: keep one of the two")
+        return None
+    if cluster.url is None and (variable or file) and at.reading.sound("cluster", "url"):
+        at.missing("names a password, and cluster.url no Valkey: write where it is")
+        return None
+    try:
+        if variable is not None:
+            return from_environment(variable, environ, VALKEY_PASSWORD)
+        if file is not None:
+            return from_file(base_dir / file, VALKEY_PASSWORD)
     except ValueError as error:
         at.missing(str(error))
     return None

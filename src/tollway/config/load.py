@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from tollway.config.checks import api_key, check, ledger_place, upstream
+from tollway.config.checks import api_key, check, ledger_place, upstream, valkey_password
 from tollway.config.environment import near_misses, overlay, overrides
 from tollway.config.places import LedgerUrl, local_url, url
 from tollway.config.presets import PRESETS
@@ -70,6 +70,7 @@ def loads(text: str, environ: Mapping[str, str], base_dir: Path) -> Config:
         index: api_key(provider, at / "providers" / index, environ, base_dir)
         for index, provider in valid(config.providers)
     }
+    password = valkey_password(config.cluster, at / "cluster", environ, base_dir)
     context = from_files(config.server, at / "server", environ, base_dir)
     ledger = replace(config.ledger, url=ledger_place(config.ledger, at / "ledger", environ, base_dir))
     reading.check()
@@ -80,6 +81,7 @@ def loads(text: str, environ: Mapping[str, str], base_dir: Path) -> Config:
         server=server,
         auth=replace(config.auth, domains=config.auth.domains or (url(server.public_url).authority,)),
         ledger=ledger,
+        cluster=replace(config.cluster, password=password),
         billing=replace(config.billing, price_book=_beside(base_dir, config.billing.price_book)),
         providers=tuple(
             replace(provider, api_key=keys[index], models=_models(provider, tree["providers"][index]["models"]))

@@ -25,7 +25,10 @@ def kept(running: Config, wanted: Config) -> tuple[Config, tuple[str, ...]]:
         waiting.append("ops.listen")
     if wanted.ledger.url != running.ledger.url:
         waiting.append("ledger.url")
-    return replace(wanted, server=server, auth=auth, ops=running.ops, ledger=running.ledger), tuple(waiting)
+    if wanted.cluster != running.cluster:
+        waiting.append("cluster")
+    served = replace(wanted, server=server, auth=auth, ops=running.ops, ledger=running.ledger, cluster=running.cluster)
+    return served, tuple(waiting)
 
 
 def _local(server: Server) -> str:

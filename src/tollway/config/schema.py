@@ -28,6 +28,7 @@ from tollway.config.rates import Rates
 from tollway.config.read import INVALID, Items, Made, Named, Never, OneOf, Spot, Switch, Table, Text, Whole
 from tollway.config.secret import Secret
 from tollway.config.units import duration, percent, size, usd, wait
+from tollway.config.valkey import ValkeyUrl, valkey_url
 from tollway.domain.limit import Rate
 from tollway.domain.plan import Timeouts
 from tollway.domain.price import PartialPrice, Price
@@ -184,6 +185,22 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     address: Annotated[AddressLimits, Table(AddressLimits)] = AddressLimits()
 
 
+class Cluster(msgspec.Struct, frozen=True, kw_only=True):
+    """What replicas share, besides the books; without `url` each counts by itself. `password` is found once loaded."""
+
+    url: Annotated[ValkeyUrl | None, Text(valkey_url, "redis://valkey.internal:6379")] = None
+    password_env: Annotated[str | None, Text(names.variable_name, "VALKEY_PASSWORD", secret=True)] = None
+    password_file: Annotated[str | None, Text(names.file_name, "/run/secrets/valkey")] = None
+    password: Annotated[
+        Secret | None,
+        Never(
+            "a password must not stand in the configuration: name the variable that holds it in password_env, "
+            "or its file in password_file"
+        ),
+    ] = None
+    limits_when_lost: Annotated[Literal["open", "closed"], OneOf("open", "closed")] = "open"
+
+
 class TimeoutsTable(msgspec.Struct, frozen=True, kw_only=True):
     """How Timeouts are written."""
 
@@ -287,6 +304,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     billing: Annotated[Billing, Table(Billing)] = Billing()
     receipts: Annotated[Receipts, Table(Receipts)] = Receipts()
     limits: Annotated[Limits, Table(Limits)] = Limits()
+    cluster: Annotated[Cluster, Table(Cluster)] = Cluster()
     providers: Annotated[
         tuple[Provider, ...], Items(PROVIDER, least=1, expected="write at least one [[providers]]")
     ] = ()

@@ -23,6 +23,8 @@ BATCH_BOUNDS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
 # Exported from the start: the increase from nothing to one would be none, and the first is the one to see.
 ALARMS = (
+    "cluster_lost",
+    "cluster_recovered",
     "config_reload_refused",
     "ledger_chores_failed",
     "ledger_commit_refused",
@@ -40,11 +42,15 @@ ALARMS = (
 
 
 class Metrics(Collector):
-    """domain.Observer. `calls_in_flight`, and whether the last reload was refused, are asked at every collection."""
+    """domain.Observer. `calls_in_flight`, whether the last reload was refused and whether Valkey is lost are asked at
+    every collection."""
 
-    def __init__(self, calls_in_flight: Callable[[], int], config_refused: Callable[[], bool]) -> None:
+    def __init__(
+        self, calls_in_flight: Callable[[], int], config_refused: Callable[[], bool], cluster_lost: Callable[[], bool]
+    ) -> None:
         self._calls_in_flight = calls_in_flight
         self._config_refused = config_refused
+        self._cluster_lost = cluster_lost
         self._calls = Counter(
             "tollway_calls_total",
             "Calls that got a hold and have ended, by how; `code` is the error they were answered with, if any.",
@@ -159,4 +165,9 @@ class Metrics(Collector):
             "tollway_config_refused",
             "1 after a reload that was refused, until one is accepted; else 0.",
             value=int(self._config_refused()),
+        )
+        yield GaugeMetricFamily(
+            "tollway_cluster_lost",
+            "1 while the Valkey that replicas share can't be asked; else 0.",
+            value=int(self._cluster_lost()),
         )

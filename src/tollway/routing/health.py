@@ -7,6 +7,10 @@ may draw it again, which is the probe. A connection that fails concerns every mo
 one that was tried: the others find out by themselves at the cost of one quick failover, and a provider that is a
 gateway with one dead backend keeps the rest.
 
+Replicas may tell each other (`told`, `learn`). What others say is kept apart from what was seen here, and is replaced
+whole each time, so nothing that was told comes back as news. Trouble ends everywhere when an attempt that began after
+it succeeds anywhere. A plan records the standings that it was made with, whoever those came from.
+
 Belongs to one event loop; a window lives in memory and is lost with the process, which costs a few failovers.
 """
 
@@ -20,6 +24,7 @@ import msgspec
 from tollway.domain.answer import AttemptRecord, Outcome
 from tollway.domain.call import Percentiles
 from tollway.domain.clock import Clock
+from tollway.domain.hint import Hint
 from tollway.domain.plan import Performance
 from tollway.routing.policy import Standing, Standings
 
@@ -89,24 +94,37 @@ class _Window:
         self.measured_at = float("-inf")
         self.measured: Performance | None = None
 
-    def standing(self, now: float) -> Standing | None:
-        if now < self.cooling_until:
-            return "cooling"
-        return "troubled" if now - self.troubled_at < TROUBLE_S else None
+
+class _Heard(NamedTuple):
+    """What others said of a provider's model, by this process's time."""
+
+    troubled_at: float
+    cooling_until: float
+
+
+def _standing(marks: Iterable[_Window | _Heard | None], now: float) -> Standing | None:
+    standing: Standing | None = None
+    for mark in marks:
+        if mark is not None:
+            if now < mark.cooling_until:
+                return "cooling"
+            if now - mark.troubled_at < TROUBLE_S:
+                standing = "troubled"
+    return standing
 
 
 class _View:
     """Standings as of one moment. Looks at the live windows, so it is for one plan and not to be kept."""
 
-    __slots__ = ("_marked", "_now")
+    __slots__ = ("_heard", "_marked", "_now")
 
-    def __init__(self, marked: Mapping[str, _Window], now: float) -> None:
+    def __init__(self, marked: Mapping[str, _Window], heard: Mapping[str, _Heard], now: float) -> None:
         self._marked = marked
+        self._heard = heard
         self._now = now
 
     def get(self, key: str, /) -> Standing | None:
-        window = self._marked.get(key)
-        return None if window is None else window.standing(self._now)
+        return _standing((self._marked.get(key), self._heard.get(key)), self._now)
 
 
 ALL_WELL: Standings = MappingProxyType[str, Standing]({})
@@ -117,6 +135,8 @@ class Health:
         self._monotonic = clock.monotonic
         self._windows: dict[str, dict[str, _Window]] = {}  # by provider, then model
         self._marked: dict[str, _Window] = {}  # by key: those whose newest news is bad
+        self._heard: dict[str, _Heard] = {}  # by key: the same, of others
+        self._well: dict[str, float] = {}  # by key: when the attempt began that ended trouble
 
     def observe(self, attempt: AttemptRecord) -> None:
         """Take note of an attempt that has just ended. `attempt.model` is the public id."""
@@ -129,13 +149,45 @@ class Health:
         window.attempts.append(_Attempt(now, outcome, attempt.first_token_ms, attempt.tokens_per_s))
         if outcome in FAULTS:
             self._mark(window, attempt, now)
-        elif self._marked and outcome == "ok" and now - (attempt.duration_ms or 0.0) / 1e3 >= window.troubled_at:
-            window.troubled_at = window.cooling_until = float("-inf")
-            self._marked.pop(window.key, None)
+        elif (self._marked or self._heard) and outcome == "ok":
+            self._end_trouble(window.key, now - (attempt.duration_ms or 0.0) / 1e3)
 
     def view(self) -> Standings:
         """Who is not well at this moment, for one plan."""
-        return _View(self._marked, self._monotonic()) if self._marked else ALL_WELL
+        return _View(self._marked, self._heard, self._monotonic()) if self._marked or self._heard else ALL_WELL
+
+    def told(self) -> list[Hint]:
+        """What this process has seen by itself and others should know."""
+        now = self._monotonic()
+        self._well = {key: at for key, at in self._well.items() if now - at < COOLDOWN_S_MAX}
+        troubled = {key: window for key, window in self._marked.items() if _standing((window,), now) is not None}
+        return [
+            Hint(
+                key,
+                troubled_s=now - troubled[key].troubled_at if key in troubled else None,
+                cooling_s=max(0.0, troubled[key].cooling_until - now) if key in troubled else 0.0,
+                well_s=now - self._well[key] if key in self._well else None,
+            )
+            for key in {**troubled, **self._well}
+        ]
+
+    def learn(self, hints: Iterable[Hint]) -> None:
+        """Take note of all that others have seen; what they said before is forgotten. A key may come several times."""
+        now = self._monotonic()
+        hints = list(hints)
+        well = dict(self._well)
+        for hint in hints:
+            if hint.well_s is not None:
+                well[hint.key] = max(well.get(hint.key, float("-inf")), now - hint.well_s)
+        for key in [key for key, window in self._marked.items() if well.get(key, float("-inf")) >= window.troubled_at]:
+            self._clear(key)
+        self._heard = {}
+        for hint in hints:
+            if hint.troubled_s is None or well.get(hint.key, float("-inf")) >= now - hint.troubled_s:
+                continue
+            heard = _Heard(now - hint.troubled_s, now + min(hint.cooling_s, COOLDOWN_S_MAX))
+            other = self._heard.get(hint.key, heard)
+            self._heard[hint.key] = _Heard(*map(max, heard, other))
 
     def stats(self, provider: str, model: str | None = None) -> Stats:
         """Of one model at a provider, or of all its models together."""
@@ -145,7 +197,7 @@ class Health:
         recent = [(window, _recent(window, now)) for window in windows]
         attempts = [attempt for _, some in recent for attempt in some]
         return Stats(
-            status=_joined([_status(window, some, now) for window, some in recent]),
+            status=_joined([_status(some, self._standing(window, now)) for window, some in recent]),
             attempts=len(attempts),
             uptime=_uptime(attempts),
             first_token_ms=_spread([a.first_token_ms for a in attempts if a.first_token_ms is not None]),
@@ -169,7 +221,7 @@ class Health:
         if window is None:
             return "unknown"
         now = self._monotonic()
-        return _status(window, _recent(window, now), now)
+        return _status(_recent(window, now), self._standing(window, now))
 
     def retain(self, keys: Container[str]) -> None:
         """Forget every provider and model whose `Candidate.key` is not in `keys`: a new configuration dropped them."""
@@ -180,11 +232,29 @@ class Health:
             else:
                 del self._windows[provider]
         self._marked = {key: window for key, window in self._marked.items() if key in keys}
+        self._well = {key: at for key, at in self._well.items() if key in keys}
+
+    def _standing(self, window: _Window, now: float) -> Standing | None:
+        return _standing((window, self._heard.get(window.key)), now)
 
     def _open(self, provider: str, model: str) -> _Window:
         window = _Window(f"{provider}:{model}")
         self._windows.setdefault(provider, {})[model] = window
         return window
+
+    def _end_trouble(self, key: str, began: float) -> None:
+        """An attempt that began then has succeeded."""
+        marked, heard = self._marked.get(key), self._heard.get(key)
+        if marked is not None and began >= marked.troubled_at:
+            self._clear(key)
+            self._well[key] = began
+        if heard is not None and began >= heard.troubled_at:
+            del self._heard[key]
+            self._well[key] = began
+
+    def _clear(self, key: str) -> None:
+        window = self._marked.pop(key)
+        window.troubled_at = window.cooling_until = float("-inf")
 
     def _mark(self, window: _Window, attempt: AttemptRecord, now: float) -> None:
         window.troubled_at = now
@@ -209,13 +279,13 @@ def _uptime(attempts: Sequence[_Attempt]) -> float | None:
     return sum(told) / len(told) if told else None
 
 
-def _status(window: _Window, attempts: Sequence[_Attempt], now: float) -> Status:
+def _status(attempts: Sequence[_Attempt], standing: Standing | None) -> Status:
     told = _telling(attempts)
     if not told:
         return "unknown"
     if len(told) >= DOWN_FAULTS and not any(told[-DOWN_FAULTS:]):
         return "down"
-    if window.standing(now) is not None or sum(told) < DEGRADED_BELOW * len(told):
+    if standing is not None or sum(told) < DEGRADED_BELOW * len(told):
         return "degraded"
     return "ok"
 

@@ -38,6 +38,12 @@ def test_the_listeners_and_the_books_stay_until_a_restart_and_the_keys_are_named
     assert served.server.max_body == 1_000_000
 
 
+def test_what_replicas_share_stays_until_a_restart() -> None:
+    running = config('[cluster]\nurl = "redis://a"\n')
+    served, waiting = kept(running, config('[cluster]\nurl = "redis://b"\nlimits_when_lost = "closed"\n'))
+    assert (served.cluster, waiting) == (running.cluster, ("cluster",))
+
+
 def test_a_sign_in_domain_that_follows_the_address_stays_with_it() -> None:
     running = config()
     served, _ = kept(running, config('[server]\nlisten = "127.0.0.1:9999"\n'))

@@ -21,7 +21,7 @@ SERIES_OF_A_HISTOGRAM = re.compile(r"_(bucket|count|sum)$")
 
 @pytest.fixture
 def metrics() -> Metrics:
-    return Metrics(lambda: 0, lambda: False)
+    return Metrics(lambda: 0, lambda: False, lambda: False)
 
 
 def call(**fields: Any) -> CallRecord:
@@ -176,12 +176,12 @@ def test_a_limit_that_held_is_counted_by_whose_it_is_and_what_was_limited(metric
 
 def test_calls_in_flight_are_asked_for_at_every_scrape() -> None:
     answers = iter((2, 5))
-    metrics = Metrics(lambda: next(answers), lambda: False)
+    metrics = Metrics(lambda: next(answers), lambda: False, lambda: False)
     assert [exported(metrics), exported(metrics)] == [{"tollway_calls_in_flight": 2}, {"tollway_calls_in_flight": 5}]
 
 
 def test_routers_of_one_process_count_apart(metrics: Metrics) -> None:
-    Metrics(lambda: 0, lambda: False).call_ended(served())
+    Metrics(lambda: 0, lambda: False, lambda: False).call_ended(served())
     assert exported(metrics) == {}
 
 
