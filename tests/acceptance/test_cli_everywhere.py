@@ -38,9 +38,13 @@ CALLS = {
     "ledger audit": "",
     "ledger backup": "another",
     "ledger credit": "{account} 0.10 --ref everywhere",
+    "ledger freeze": "{other} --why everywhere",
+    "ledger pay-provider": "sim 0.01 --ref everywhere --advance",
     "ledger report": "",
     "ledger restore": "kept --config restored.toml",
+    "ledger reverse": "{call} --why everywhere",
     "ledger statement": "{account}",
+    "ledger unfreeze": "{other}",
     "models": "--url {url}",
     "prices diff": "",
     "prices set": "some-model --provider sim --input 1 --output 2 --to own.json",
@@ -73,9 +77,13 @@ FAILURES = {
     "ledger audit": "",
     "ledger backup": "nowhere/backup.db",
     "ledger credit": "nobody 1 --ref x",
+    "ledger freeze": "nobody --why everywhere",
+    "ledger pay-provider": "nobody 1 --ref x",
     "ledger report": "--from yesterday",
     "ledger restore": "nowhere",
+    "ledger reverse": "nothing --why everywhere",
     "ledger statement": "nobody",
+    "ledger unfreeze": "nobody",
     "models": "--url {gone}",
     "prices diff": "--config nowhere",
     "prices set": "some-model --provider sim",
@@ -96,6 +104,9 @@ FAILURES = {
     "wallet new": "--out nowhere/wallet",
     "wallet show": "nowhere",
 }
+
+
+OTHER = "eip155:1:0x1111111111111111111111111111111111111111"
 
 
 class Place(NamedTuple):
@@ -126,7 +137,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         (folder / "restored.toml").write_text(configured.replace("ledger.db", "restored.db"))
         printed(here("key", "new", *mine, cwd=folder))
         key = json.loads(printed(here("key", "list", *mine, "--json", cwd=folder)))["data"][0]["id"]
-        yield Place(folder, {"url": serving.url, "account": account, "call": call, "key": key})
+        words = {"url": serving.url, "account": account, "other": OTHER, "call": call, "key": key}
+        yield Place(folder, words)
 
 
 def one_line(path: str, ran: subprocess.CompletedProcess[str], code: int) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from tollway.domain.commands import BurnNonce, Credit, Hold, Post, Void
+from tollway.domain.commands import BurnNonce, Credit, Frozen, Hold, Pay, Post, Reverse, SetFrozen, Void
 from tollway.domain.ids import new_id
 from tollway.domain.observer import NullObserver
 from tollway.domain.record import CallRecord
@@ -102,3 +102,26 @@ def void(id: str, **fields: Any) -> Void:
 
 def burn(nonce: str, account: str = WALLET, *, expires_ms: int = START_MS + 300_000) -> BurnNonce:
     return BurnNonce(account=account, nonce=nonce, expires_ms=expires_ms)
+
+
+def reverse(id: str, why: str = "booked by mistake", **fields: Any) -> Reverse:
+    return Reverse(id=id, why=why, **fields)
+
+
+def pay(amount: int, provider: str = "openai", *, id: str | None = None, **fields: Any) -> Pay:
+    return Pay(
+        id=id or "pay-" + fresh_id(),
+        provider=provider,
+        amount=amount,
+        source=fields.pop("source", "operator"),
+        ref=fields.pop("ref", "transfer 1"),
+        **fields,
+    )
+
+
+def freeze(account: str = WALLET, *, why: str = "stolen key") -> SetFrozen:
+    return SetFrozen(account=account, frozen=Frozen(since_ms=START_MS, by="root", why=why))
+
+
+def unfreeze(account: str = WALLET) -> SetFrozen:
+    return SetFrozen(account=account, frozen=None)

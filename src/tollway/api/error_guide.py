@@ -106,6 +106,10 @@ ADVICE: dict[str, Advice] = {
         "the signature is good, the account may not use this router",
         "ask the operator",
     ),
+    "account_frozen": Advice(
+        "the operator has frozen this wallet: it can look, but not call",
+        "ask the operator",
+    ),
     "model_not_found": Advice(
         "no model has that id or alias, or the pinned provider does not serve it",
         "take one of `did_you_mean`, or an id from GET /models",

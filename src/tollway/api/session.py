@@ -26,14 +26,14 @@ class BalanceView(msgspec.Struct, kw_only=True):
 
 
 class EntryView(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One line of GET /session/transactions. Amounts are decimal USD strings."""
+    """One line of GET /session/transactions. Amounts are decimal USD strings, below zero for a credit taken back."""
 
     id: str
     at: int  # Unix milliseconds
     kind: str
     amount_usd: str
     returned_usd: str | None = None
-    ref: str | None = None
+    ref: str | None = None  # of a credit; of a reversal the reason
     model: str | None = None
 
 

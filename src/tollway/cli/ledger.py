@@ -8,14 +8,16 @@ import typer
 from tollway.api.session import entry_view
 from tollway.cli.common import CommandFailed, ConfigOption, JsonFlag, command, out, print_json
 from tollway.cli.ledger_backup import backup, restore
+from tollway.cli.ledger_entries import freeze, pay_provider, reverse, unfreeze
 from tollway.cli.ledger_report import report
 from tollway.cli.progress import working
 from tollway.cli.settings import ledger_url
-from tollway.cli.tables import audit_lines, print_statement
+from tollway.cli.tables import audit_lines, clock_time, print_statement
 from tollway.domain.commands import RefusalReason, Refused
 from tollway.domain.errors import LedgerOutcomeUnknown
 from tollway.domain.money import format_usd, parse_usd
-from tollway.ledger import operator
+from tollway.ledger import mending, operator
+from tollway.ledger.accounts import stored_account
 from tollway.wire import json
 
 app = typer.Typer(
@@ -79,11 +81,15 @@ def statement(
     Example:
       tollway ledger statement ACCOUNT --limit 100
     """
-    page = operator.statement(ledger_url(config), account, limit, cursor)
+    ledger = ledger_url(config)
+    page = operator.statement(ledger, account, limit, cursor)
+    frozen = mending.frozen(ledger).get(stored_account(account))
     entries = [json.decode(json.encode(entry_view(entry))) for entry in page.entries]
     if as_json:
-        print_json({"data": entries, "next_cursor": page.next_cursor})
+        print_json({"data": entries, "next_cursor": page.next_cursor, "frozen": frozen})
         return
+    if frozen is not None:
+        out.print(f"frozen since {clock_time(frozen.since_ms)} by {frozen.by}: {frozen.why}")
     print_statement(entries)
     if page.next_cursor is not None:
         out.print(f"older ones: --cursor {page.next_cursor}")
@@ -112,3 +118,5 @@ def audit(config: ConfigOption = None, as_json: JsonFlag = False) -> None:
 app.command("report")(report)
 app.command("backup")(backup)
 app.command("restore")(restore)
+for entry in (freeze, unfreeze, reverse, pay_provider):
+    app.command(entry.__name__.replace("_", "-"))(entry)

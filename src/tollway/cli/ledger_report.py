@@ -3,7 +3,7 @@
 import csv
 import datetime as dt
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -11,14 +11,27 @@ import typer
 from tollway.cli.common import CommandFailed, ConfigOption, JsonFlag, command, out, print_json, print_table, put
 from tollway.cli.progress import working
 from tollway.cli.settings import ledger_url
+from tollway.cli.tables import clock_time
+from tollway.domain.commands import Frozen
 from tollway.domain.money import format_usd
-from tollway.ledger import operator
+from tollway.ledger import mending, operator
 from tollway.ledger.report import Day, MoneyReport
 
 FromOption = Annotated[str | None, typer.Option("--from", help="First day (UTC), YYYY-MM-DD; the books' if left out.")]
 ToOption = Annotated[str | None, typer.Option("--to", help="Last day; today if left out.")]
 
-DAY_COLUMNS = ("calls", "credited", "charged", "cost", "revenue", "loss", "unsettled")
+DAY_COLUMNS = (
+    "calls",
+    "credited",
+    "charged",
+    "cost",
+    "revenue",
+    "loss",
+    "given_back",
+    "taken_back",
+    "paid",
+    "unsettled",
+)
 COUNTS = {"calls", "unsettled", "credits"}  # the others are money
 
 
@@ -40,13 +53,17 @@ def report(
     if as_json and as_csv:
         raise CommandFailed("--json and --csv can't both be printed: choose one")
     with working("adding up the books"):
-        found = operator.report(ledger_url(config), date_of(first, "--from"), date_of(last, "--to"))
+        ledger = ledger_url(config)
+        found = operator.report(ledger, date_of(first, "--from"), date_of(last, "--to"))
+        frozen = mending.frozen(ledger)
     if as_json:
-        print_json(_view(found))
+        print_json(
+            {**_view(found), "frozen": [{"account": account, **_frozen(how)} for account, how in frozen.items()]}
+        )
     elif as_csv:
         put(_csv(found))
     else:
-        _print(found)
+        _print(found, frozen)
     if not found.balanced:
         raise CommandFailed("the books don't balance: run `tollway ledger audit`, and keep the books as they are")
 
@@ -113,7 +130,11 @@ def _csv(found: MoneyReport) -> str:
     return text.getvalue()
 
 
-def _print(found: MoneyReport) -> None:
+def _frozen(how: Frozen) -> dict[str, Any]:
+    return {"since": how.since_ms, "by": how.by, "why": how.why}
+
+
+def _print(found: MoneyReport, frozen: Mapping[str, Frozen]) -> None:
     period = f"{found.first or 'the beginning'} to {found.last or 'now'} (UTC)"
     print_table((period, "USD", ""), _standing(found), right=("USD",))
     _section(
@@ -128,7 +149,14 @@ def _print(found: MoneyReport) -> None:
         [(one.source, str(one.credits), format_usd(one.amount)) for one in found.sources],
     )
     lines = [(day.day, *map(str, _day(day).values())) for day in (*found.days, found.total)]
-    _section(("day (UTC)", *(name if name in COUNTS else f"{name} USD" for name in DAY_COLUMNS)), lines)
+    _section(
+        ("day (UTC)", *(name if name in COUNTS else f"{name.replace('_', ' ')} USD" for name in DAY_COLUMNS)), lines
+    )
+    _section(
+        ("frozen wallet", "since (UTC)", "by", "why"),
+        [(account, clock_time(how.since_ms), how.by, how.why) for account, how in frozen.items()],
+        right=(),
+    )
     verdict = "balances" if found.balanced else "DOES NOT BALANCE"
     out.print(
         f"\nit {verdict}: {format_usd(found.brought_in)} brought in + {format_usd(found.loss_to_date)} operator loss = "
@@ -152,7 +180,7 @@ def _standing(found: MoneyReport) -> list[tuple[str, str, str]]:
     return rows
 
 
-def _section(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def _section(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] | None = None) -> None:
     if rows:
         out.print()
-        print_table(columns, rows, right=columns[1:])
+        print_table(columns, rows, right=columns[1:] if right is None else right)

@@ -25,7 +25,22 @@ def audit_lines(report: AuditReport) -> str:
         f"{format_usd(report.cost_total)} owed to providers, {format_usd(report.loss_total)} operator loss"
     )
     verdict = "the books balance" if report.clean else f"{report.difference_count} differences"
-    return "\n".join((f"{verdict}: {counts}", money, *report.differences))
+    mended = ""
+    if report.reversals:
+        mended += (
+            f", {report.reversals} reversals ({format_usd(report.given_back_total)} given back, "
+            f"{format_usd(report.taken_back_total)} taken back)"
+        )
+    if report.payments:
+        mended += f", {report.payments} payments to providers ({format_usd(report.paid_total)})"
+    return "\n".join((f"{verdict}: {counts}", money + mended, *report.differences))
+
+
+def _subject(entry: Mapping[str, Any]) -> str:
+    """What an entry is for."""
+    if entry["kind"] == "reverse":
+        return f"{entry.get('ref')} (reverses {entry['id']})"
+    return entry.get("model") or entry.get("ref") or ""
 
 
 def print_statement(entries: Sequence[Mapping[str, Any]]) -> None:
@@ -41,7 +56,7 @@ def print_statement(entries: Sequence[Mapping[str, Any]]) -> None:
                 entry["kind"],
                 entry["amount_usd"],
                 entry.get("returned_usd") or "",
-                entry.get("model") or entry.get("ref") or "",
+                _subject(entry),
             )
             for entry in entries
         ],

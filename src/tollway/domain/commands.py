@@ -123,8 +123,57 @@ class EndKey(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     account: str  # whose key it must be
 
 
+class Frozen(msgspec.Struct, frozen=True, kw_only=True):
+    """A wallet that an operator froze: since when, who did, and what they said of it."""
+
+    since_ms: int
+    by: str
+    why: str
+
+
+class SetFrozen(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Refuse a wallet's holds from now on, or with None grant them again. What is held already runs its course. The
+    last word holds."""
+
+    account: str
+    frozen: Frozen | None
+
+
+class Reverse(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Take back a credit, or what a posted call was charged; at most once. The entry that is reversed stays."""
+
+    id: str  # of the credit or the call
+    why: str
+    force: bool = False  # credit: also what is spent or held, so that the balance may fall below zero
+    provider: bool = False  # call: the provider is no longer owed its cost
+
+
+class Pay(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Money that went to a provider, out of `source`."""
+
+    id: str
+    provider: str
+    amount: int  # over 0
+    source: str
+    ref: str
+    advance: bool = False  # also more than is owed
+
+
 Command = (
-    Hold | Post | Void | Credit | BurnNonce | Revoke | NoteDelivery | NoteRecount | SetProvider | CreateKey | EndKey
+    Hold
+    | Post
+    | Void
+    | Credit
+    | BurnNonce
+    | Revoke
+    | NoteDelivery
+    | NoteRecount
+    | SetProvider
+    | CreateKey
+    | EndKey
+    | SetFrozen
+    | Reverse
+    | Pay
 )
 
 # --- results
@@ -187,6 +236,20 @@ class KeyEnded(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     at_ms: int  # the first time that it was said
 
 
+class FrozenSet(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    pass
+
+
+class Reversed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    account: str  # the wallet
+    change: int  # of its balance: over 0 for a call, below 0 for a credit
+    available: int
+
+
+class Paid(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    owed: int  # to the provider after it; below 0 when it was paid in advance
+
+
 RefusalReason = Literal[
     "unknown_account",
     "unknown_hold",
@@ -201,6 +264,11 @@ RefusalReason = Literal[
     "key_ended",
     "key_expired",
     "model_not_allowed",
+    "account_frozen",
+    "unknown_transfer",
+    "not_reversible",  # nothing was charged: in flight, voided or expired
+    "over_free",  # a credit that is partly spent or held
+    "over_owed",
 ]
 
 
@@ -223,6 +291,9 @@ Result = (
     | ProviderSet
     | KeyCreated
     | KeyEnded
+    | FrozenSet
+    | Reversed
+    | Paid
     | Refused
 )
 
@@ -253,10 +324,10 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     id: str  # of the transfer; a hold and its post, void or expiry share the call's id
     at_ms: int
-    kind: Literal["credit", "hold", "post", "void", "expire"]
-    amount: int  # nano-USD: credited, held, charged, or given back
+    kind: Literal["credit", "hold", "post", "void", "expire", "reverse", "pay"]
+    amount: int  # nano-USD: credited, held, charged, or given back; below 0: a credit that was taken back
     returned: int = 0  # post: what came back of the hold
-    ref: str | None = None  # credit: the source's reference
+    ref: str | None = None  # credit: the source's reference; reverse: why
     model: str | None = None
     cursor: str = ""
 

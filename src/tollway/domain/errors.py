@@ -9,7 +9,7 @@ TollwayError
 ├── SignInError 401         no proof of who calls; carries WWW-Authenticate
 │   └── MissingSignIn, InvalidSignIn, InvalidSignature, ExpiredSignIn, NotYetValid, WrongDomain, UnsupportedChain,
 │       NonceUsed, NonceRequired, ScopeRequired, RevokedSignIn; InvalidKey, KeyExpired, KeyEnded
-├── AccountNotAllowed 403
+├── AccountNotAllowed 403, AccountFrozen 403
 │   └── WalletRequired, ModelNotAllowed, KeyLimitExceeded: what a delegated key may not do
 ├── InsufficientBalance 402
 ├── IdempotencyInFlight 409
@@ -213,6 +213,13 @@ class KeyLimitExceeded(AccountNotAllowed):
     # Not a 402: a client that pays by itself would pay in vain.
     code = "key_limit_exceeded"
     type = "insufficient_quota"
+
+
+class AccountFrozen(TollwayError):
+    status = 403
+    code = "account_frozen"
+    type = "permission_error"
+    should_retry = False
 
 
 class InsufficientBalance(TollwayError):

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from tollway.ledger.batch import read_transfer
-from tollway.ledger.decision import TABLE, State, state_after
+from tollway.ledger.decision import TABLE, State, change_of, state_after
 from tollway.ledger.transfer import Account, Transfer, enter, is_wallet, legs_of
 
 DIFFERENCES_SHOWN_MAX = 100  # all are counted; the first ones tell enough
@@ -26,12 +26,17 @@ class AuditReport(msgspec.Struct, kw_only=True):
     voids: int = 0
     expired: int = 0
     pending: int = 0  # holds without an end: of the running router, or to be expired at the next start
+    reversals: int = 0
+    payments: int = 0
     unsettled: int = 0  # holds that expired and were never posted: their calls were given away
     late_posts: int = 0
     credited_total: int = 0
     charged_total: int = 0
     cost_total: int = 0
     loss_total: int = 0
+    given_back_total: int = 0  # of what was charged
+    taken_back_total: int = 0  # of what was credited
+    paid_total: int = 0
     difference_count: int = 0
     differences: list[str] = []
 
@@ -47,6 +52,7 @@ class Rows(msgspec.Struct, frozen=True, kw_only=True):
     transfers: Iterable[tuple[Any, ...]]
     accounts: Iterable[Account]  # an account that is kept in parts as their sum
     usage: Iterable[tuple[str | None, int, int]]  # by wallet: calls, and what they were charged
+    reversed: Iterable[str]  # the ids that have a reversal
     abandoned: Callable[[int], bool]  # whether an epoch is one whose pending holds should have expired
 
 
@@ -63,7 +69,11 @@ class _Replay:
         self._expired: set[str] = set()
         self._epochs: dict[str, int] = {}
         self._used: dict[str | None, tuple[int, int]] = {}  # by wallet: posts, and what they charged
-        self._metered: set[str] = set()  # wallets that had an unlimited hold: only they may be below zero
+        self._reversed = frozenset(rows.reversed)
+        self._reversible: dict[str, Transfer] = {}  # the credits and posts among them
+        self._metered: set[str] = (
+            set()
+        )  # wallets that had an unlimited hold or a forced reversal: only they may be below zero
 
     def run(self) -> AuditReport:
         report = self._report
@@ -91,13 +101,15 @@ class _Replay:
         if transfer.kind == "hold":
             self._open[transfer.id] = transfer
             self._epochs[transfer.id] = epoch or 0
-            if transfer.unlimited:
-                self._metered.add(transfer.account)
         elif transfer.kind == "expire":
             self._expired.add(transfer.id)
         else:
             self._open.pop(transfer.id, None)
             self._expired.discard(transfer.id)
+        if transfer.unlimited:
+            self._metered.add(transfer.account)
+        if transfer.id in self._reversed:
+            self._reversible[transfer.id] = transfer
         try:
             enter(transfer, legs_of(transfer, self._account))
         except AssertionError as error:
@@ -106,13 +118,15 @@ class _Replay:
     def _faults(self, transfer: Transfer, has_call: bool) -> list[str]:
         """What is wrong with a transfer, seen from those before it."""
         faults = []
+        if transfer.kind == "reverse":
+            faults.extend(_reversal_faults(transfer, self._reversible.get(transfer.id)))
         hold = self._open.get(transfer.id)
         state: State = "absent" if hold is None else "expired" if transfer.id in self._expired else "pending"
-        if TABLE[state][transfer.kind] != state_after(transfer.kind):
+        if transfer.kind != "reverse" and TABLE[state][transfer.kind] != state_after(transfer.kind):
             faults.append(f"not allowed when the id is {state}")
         if transfer.previous != self._account(transfer.account).last_seq:
             faults.append("does not follow the account's transfer before it")
-        if not is_wallet(transfer.account):
+        if not is_wallet(transfer.account) and transfer.kind != "pay":
             faults.append(f"{transfer.account} is not a wallet")
         if transfer.kind in ("post", "void") and not has_call:
             faults.append("has no record of its call")
@@ -134,6 +148,13 @@ class _Replay:
             report.voids += 1
         elif transfer.kind == "expire":
             report.expired += 1
+        elif transfer.kind == "pay":
+            report.payments += 1
+            report.paid_total += transfer.amount
+        elif transfer.kind == "reverse":
+            report.reversals += 1
+            report.given_back_total += max(0, change_of(transfer))
+            report.taken_back_total += max(0, -change_of(transfer))
         else:
             calls, charged = self._used.get(transfer.account, (0, 0))
             self._used[transfer.account] = (calls + 1, charged + transfer.amount)
@@ -199,6 +220,20 @@ def _end_faults(transfer: Transfer, hold: Transfer, *, late: bool) -> list[str]:
             faults.append(f"charges {transfer.amount}, more than price, hold and what was allowed over it")
         if transfer.late != late:
             faults.append("is booked late" if transfer.late else "is not booked late")
+    return faults
+
+
+def _reversal_faults(reversal: Transfer, wrong: Transfer | None) -> list[str]:
+    """What is wrong with the reversal of `wrong`, the id's newest transfer before it."""
+    if wrong is None or wrong.kind not in ("credit", "post"):
+        return ["reverses what was neither credited nor charged"]
+    faults = [
+        f"is of another {field} than what it reverses"
+        for field in ("account", "counterparty", "amount", "cost")
+        if getattr(reversal, field) != getattr(wrong, field)
+    ]
+    if reversal.price not in (0, wrong.cost):
+        faults.append(f"takes {reversal.price} from the provider, where {wrong.cost} was owed")
     return faults
 
 

@@ -7,14 +7,14 @@ import asyncio
 from typing import Any
 
 from tollway.domain.answer import RESPONSE_ID_CHARS_MAX
-from tollway.domain.commands import BurnNonce, Command, Revoke, SetProvider
+from tollway.domain.commands import BurnNonce, Command, Revoke, SetFrozen, SetProvider
 from tollway.domain.keys import Key
 from tollway.domain.record import CallRecord, Delivery
 from tollway.domain.recount import Compared, RecountSums
 from tollway.ledger.books import Books
 from tollway.ledger.claims import CLAIM_MS, FORGET_EACH
 from tollway.ledger.decision import KINDS, Decision, DeliveryNote, KnownClaim, KnownKey, RecountNote
-from tollway.ledger.transfer import Account, Transfer, provider_of
+from tollway.ledger.transfer import Account, Transfer, account_of, counterparty_of, provider_of
 from tollway.ledger.usage import DAY_MS, Sums, add_call
 from tollway.wire import json
 
@@ -85,6 +85,11 @@ class Batch:
         elif isinstance(note, SetProvider):
             off = note.disabled
             self._append("insert_provider", (note.provider, off and off.since_ms, off and off.why))
+        elif isinstance(note, SetFrozen):
+            since = note.frozen
+            self._append(
+                "insert_frozen", (note.account, since and since.since_ms, since and since.by, since and since.why)
+            )
         elif isinstance(note, DeliveryNote):
             self._append("insert_delivery", (note.seq, note.delivery))
             self.deliveries.setdefault(note.id, note.delivery)
@@ -143,7 +148,7 @@ class Batch:
         for query, rows in self.rows.items():
             if query == "insert_nonce":
                 found.update((account, nonce) for account, nonce, _ in rows)
-            elif query in ("insert_revocation", "insert_provider", "insert_key"):
+            elif query in ("insert_revocation", "insert_provider", "insert_key", "insert_frozen"):
                 found.update(row[0] for row in rows)
             elif query in _TRANSFER_QUERIES:
                 found.update(row[1] for row in rows)
@@ -221,19 +226,19 @@ def subject_of(command: Command) -> object:
         return (command.account, command.nonce)
     if isinstance(command, SetProvider):
         return command.provider
+    if isinstance(command, SetFrozen):
+        return command.account
     return command.message_hash if isinstance(command, Revoke) else command.id
 
 
 def _row(transfer: Transfer, decision: Decision, epoch: int) -> tuple[str, Row]:
     """The query that writes a transfer, and its row. Every transfer's wallet has its number by now."""
-    debit, credit, _, _ = decision.legs[0]
     kind = transfer.kind
-    wallet = credit if kind == "credit" else debit
     common = (
         transfer.seq,
         transfer.id,
         transfer.at_ms,
-        wallet.no,
+        account_of(transfer, decision.legs).no,
         transfer.previous,
         transfer.amount,
         transfer.available,
@@ -242,10 +247,9 @@ def _row(transfer: Transfer, decision: Decision, epoch: int) -> tuple[str, Row]:
         bounds = json.encode(transfer.bounds).decode()
         return "insert_hold", (*common, epoch, bounds, transfer.unlimited, transfer.model, transfer.key or None)
     if kind == "post":
-        provider = decision.legs[1][1]
         return "insert_post", (
             *common,
-            provider.no,
+            decision.legs[1][1].no,
             transfer.model,
             transfer.held,
             transfer.price,
@@ -254,8 +258,13 @@ def _row(transfer: Transfer, decision: Decision, epoch: int) -> tuple[str, Row]:
             transfer.late,
             transfer.key or None,
         )
-    if kind == "credit":
-        return "insert_credit", (*common, debit.no, transfer.ref)
+    if kind in ("credit", "reverse", "pay"):
+        entry: Row = (*common, counterparty_of(transfer, decision.legs).no, transfer.ref)
+        if kind != "credit":
+            entry = (*entry, transfer.unlimited)
+        if kind == "reverse":
+            entry = (*entry, transfer.model, transfer.price, transfer.cost)
+        return f"insert_{kind}", entry
     return f"insert_{kind}", (*common, transfer.model, transfer.held, transfer.key or None)
 
 

@@ -20,13 +20,18 @@ Every transfer carries the id of the command that made it. The transfers that sh
 and the last of them is its state. Down: the state; across: what is asked of it. `=` repeats the answer given before,
 when the content is the same as before, and is refused with id_reused when it is not:
 
-                credit      hold        post             void            expire
-    absent      credited    pending     unknown_hold     unknown_hold    unknown_hold
-    credited    =           id_reused   unknown_hold     unknown_hold    unknown_hold
-    pending     id_reused   =           posted           voided          expired
-    posted      id_reused   =           =                already_posted  already_posted
-    voided      id_reused   =           already_voided   =               already_voided
-    expired     id_reused   =           posted (late)    hold_expired    =
+                credit      hold        post             void            expire           reverse
+    absent      credited    pending     unknown_hold     unknown_hold    unknown_hold     unknown_transfer
+    credited    =           id_reused   unknown_hold     unknown_hold    unknown_hold     returned
+    pending     id_reused   =           posted           voided          expired          not_reversible
+    posted      id_reused   =           =                already_posted  already_posted   reversed
+    voided      id_reused   =           already_voided   =               already_voided   not_reversible
+    expired     id_reused   =           posted (late)    hold_expired    =                not_reversible
+    returned    =           id_reused   unknown_hold     unknown_hold    unknown_hold     =
+    reversed    id_reused   =           =                already_posted  already_posted   =
+
+An error is mended by a reversal, never by changing an entry (reversals.py). A payment to a provider has an id of its
+own, which nothing else may have, and comes from a source (payouts.py).
 
 What counts as content is the money: account, bounds, `unlimited` and key of a hold; price, provider, cost and
 `over_max` of a post; account, amount, source and ref of a credit. Labels and the call's record ride along; the first
@@ -46,22 +51,28 @@ from tollway.domain.commands import (
     CreateKey,
     Credit,
     EndKey,
+    FrozenSet,
     Hold,
     Noted,
     NoteDelivery,
     NoteRecount,
+    Pay,
     Post,
     ProviderSet,
     Refused,
+    Reverse,
     Revoked,
+    SetFrozen,
     SetProvider,
     Void,
 )
 from tollway.ledger.credits import credit
-from tollway.ledger.decision import UNKNOWN, Decision, DeliveryNote, Expire, RecountNote, View, state_of
+from tollway.ledger.decision import UNKNOWN, Decision, DeliveryNote, Expire, RecountNote, View, post_of, state_of
 from tollway.ledger.holds import give_back, post, reserve
 from tollway.ledger.keys import create, end
-from tollway.ledger.transfer import provider_of
+from tollway.ledger.payouts import pay
+from tollway.ledger.reversals import reverse
+from tollway.ledger.transfer import is_wallet, provider_of
 
 
 def decide(command: Command | Expire, view: View, seq: int, at_ms: int) -> Decision:
@@ -86,14 +97,22 @@ def decide(command: Command | Expire, view: View, seq: int, at_ms: int) -> Decis
         return create(command, view)
     if isinstance(command, EndKey):
         return end(command, view, at_ms)
+    if isinstance(command, Reverse):
+        return reverse(command, view, seq, at_ms)
+    if isinstance(command, Pay):
+        return pay(command, view, seq, at_ms)
+    if isinstance(command, SetFrozen):
+        if not is_wallet(command.account):
+            return Decision(Refused(reason="unknown_account"))
+        return Decision(FrozenSet(), note=command)
     return Decision(Revoked(), note=command)
 
 
 def _note(command: NoteDelivery | NoteRecount, view: View) -> Decision:
     chain = view.chain(command.id)
-    if state_of(chain) != "posted":
+    if state_of(chain) not in ("posted", "reversed"):
         return Decision(UNKNOWN)
-    posted = chain[-1]
+    posted = post_of(chain)
     if isinstance(command, NoteRecount):
         provider = provider_of(posted.counterparty)
         note = RecountNote(posted.seq, posted.account, command.id, provider, posted.model, command.recount)

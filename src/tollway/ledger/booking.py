@@ -34,6 +34,7 @@ from tollway.domain.commands import (
     Void,
 )
 from tollway.domain.errors import (
+    AccountFrozen,
     InternalError,
     InvalidKey,
     KeyEnded,
@@ -184,8 +185,8 @@ class Booking:
     async def hold(self, bounds: tuple[int, ...], *, unlimited: bool) -> Insufficient | None:
         """Reserve the largest of `bounds` (nano-USD, largest first) that fits; `held` is then what was granted.
 
-        Raises LedgerUnavailable: then nothing is held, or soon isn't any more; AlreadyClaimed; and what stands against
-        the key that the call came by."""
+        Raises LedgerUnavailable: then nothing is held, or soon isn't any more; AlreadyClaimed; AccountFrozen; and what
+        stands against the key that the call came by."""
         record = self.record
         command = Hold(
             id=record.id,
@@ -219,6 +220,8 @@ class Booking:
                 raise AlreadyClaimed(result)
             case Refused(reason="unknown_account"):
                 return Insufficient(available=0)
+            case Refused(reason="account_frozen"):
+                raise AccountFrozen("This account is frozen: it can't make calls. Ask the router's operator.")
             case Refused(reason=reason) if self._key is not None and (refused := _refused(reason, self._key)):
                 raise refused
             case _:

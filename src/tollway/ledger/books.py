@@ -16,11 +16,15 @@ from tollway.domain.commands import (
     Credit,
     Disabled,
     EndKey,
+    Frozen,
     Hold,
     NoteDelivery,
     NoteRecount,
+    Pay,
     Post,
+    Reverse,
     Revoke,
+    SetFrozen,
     SetProvider,
     Void,
 )
@@ -39,7 +43,7 @@ from tollway.ledger.transfer import (
     source_account,
 )
 
-Chained = Hold | Post | Void | Credit | NoteDelivery | NoteRecount  # that belong to a chain
+Chained = Hold | Post | Void | Credit | NoteDelivery | NoteRecount | Reverse | Pay  # that belong to a chain
 Key = tuple[Literal["account", "chain", "key", "claim"], str]
 
 # A revocation is kept for a day beyond its message's expiry, so that a clock set back can't bring the message to life.
@@ -59,6 +63,8 @@ class Books:
         self.revocations: dict[str, int] = {}  # message hash -> expires_ms
         self.keys: dict[str, KnownKey | None] = {}  # by id; None: there is none
         self.disabled: dict[str, Disabled] = {}  # by provider
+        self.frozen: dict[str, Frozen] = {}  # by wallet
+        self.owed_elsewhere: dict[str, int] = {}  # by provider's account, of which these books have a part
         self.claims = Claims()
         self._nonces: set[bytes] = set()
         self._nonces_by_age: deque[tuple[int, bytes]] = deque()
@@ -90,6 +96,12 @@ class Books:
     def claim(self, place: str) -> KnownClaim | None:
         return self.claims.get(place)
 
+    def frozen_since(self, account: str) -> Frozen | None:
+        return self.frozen.get(account)
+
+    def owed(self, provider: str) -> int:
+        return self.account(provider).available + self.owed_elsewhere.get(provider, 0)
+
     def nonce_used(self, account: str, nonce: str) -> bool:
         return _digest(account, nonce) in self._nonces
 
@@ -110,7 +122,7 @@ class Books:
         """What the book needs for these, if it decides them at `at_ms`, and isn't in memory."""
         missing: list[Key] = []
         for command in commands:
-            if isinstance(command, (BurnNonce, Revoke, SetProvider)):
+            if isinstance(command, (BurnNonce, Revoke, SetProvider, SetFrozen)):
                 continue
             if isinstance(command, (CreateKey, EndKey)):
                 if command.id not in self.keys:
@@ -139,8 +151,12 @@ class Books:
             return [command.account]
         if isinstance(command, Credit):
             return [command.account, source_account(command.source)]
+        if isinstance(command, Pay):
+            return [provider_account(command.provider), source_account(command.source)]
         chain = self.chain(command.id)
         found = [chain[0].account] if chain else []
+        if isinstance(command, Reverse) and chain and chain[-1].counterparty:
+            found.append(chain[-1].counterparty)
         if chain and chain[0].key:
             found.append(chain[0].key)
         if isinstance(command, Post):
@@ -207,6 +223,11 @@ class Books:
             # A new dict: who was given the old one goes on with what was so when it was asked for.
             others = {provider: known for provider, known in self.disabled.items() if provider != note.provider}
             self.disabled = others if note.disabled is None else {**others, note.provider: note.disabled}
+
+        elif isinstance(note, SetFrozen):
+            self.frozen.pop(note.account, None)
+            if note.frozen is not None:
+                self.frozen[note.account] = note.frozen
 
     def burn(self, account: str, nonce: str, expires_ms: int) -> None:
         digest = _digest(account, nonce)

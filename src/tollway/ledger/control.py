@@ -15,13 +15,13 @@ from pathlib import Path
 
 import msgspec
 
-from tollway.domain.commands import Credit, Result, SetProvider
+from tollway.domain.commands import Credit, Pay, Result, Reverse, SetFrozen, SetProvider
 from tollway.domain.errors import LedgerLocked, LedgerOutcomeUnknown, LedgerUnavailable, LedgerUnusable
 from tollway.domain.seams import Ledger
 from tollway.ledger.sqlite.database import true_path
 from tollway.wire import json
 
-ControlCommand = Credit | SetProvider  # the commands an operator may send
+ControlCommand = Credit | SetProvider | SetFrozen | Reverse | Pay  # the commands an operator may send
 
 # sun_path has 108 bytes on Linux and 104 elsewhere, the closing zero among them.
 SOCKET_PATH_BYTES_MAX = 107 if sys.platform == "linux" else 103

@@ -10,11 +10,15 @@ import msgspec
 from tollway.domain.commands import (
     BurnNonce,
     Credited,
+    Frozen,
     Held,
+    Paid,
     Posted,
     Refused,
     Result,
+    Reversed,
     Revoke,
+    SetFrozen,
     SetProvider,
     Voided,
 )
@@ -24,7 +28,8 @@ from tollway.domain.recount import Recount
 from tollway.domain.usage import Usage
 from tollway.ledger.transfer import Account, Kind, Leg, Transfer, fits, legs_of
 
-State = Literal["absent", "credited", "pending", "posted", "voided", "expired"]
+# "returned" is a credit that was reversed, "reversed" a post.
+State = Literal["absent", "credited", "pending", "posted", "voided", "expired", "returned", "reversed", "paid"]
 
 UNKNOWN = Refused(reason="unknown_hold")
 REUSED = Refused(reason="id_reused")
@@ -32,16 +37,21 @@ POSTED = Refused(reason="already_posted")
 VOIDED = Refused(reason="already_voided")
 EXPIRED = Refused(reason="hold_expired")
 INVALID = Refused(reason="invalid_amount")
+NO_TRANSFER = Refused(reason="unknown_transfer")
+NOT_CHARGED = Refused(reason="not_reversible")
 SAME: Literal["="] = "="
 
 Cell = State | Literal["="] | Refused
-_ROWS: dict[State, tuple[Cell, Cell, Cell, Cell, Cell]] = {
-    "absent": ("credited", "pending", UNKNOWN, UNKNOWN, UNKNOWN),
-    "credited": (SAME, REUSED, UNKNOWN, UNKNOWN, UNKNOWN),
-    "pending": (REUSED, SAME, "posted", "voided", "expired"),
-    "posted": (REUSED, SAME, SAME, POSTED, POSTED),
-    "voided": (REUSED, SAME, VOIDED, SAME, VOIDED),
-    "expired": (REUSED, SAME, "posted", EXPIRED, SAME),
+_ROWS: dict[State, tuple[Cell, Cell, Cell, Cell, Cell, Cell, Cell]] = {
+    "absent": ("credited", "pending", UNKNOWN, UNKNOWN, UNKNOWN, NO_TRANSFER, "paid"),
+    "credited": (SAME, REUSED, UNKNOWN, UNKNOWN, UNKNOWN, "returned", REUSED),
+    "pending": (REUSED, SAME, "posted", "voided", "expired", NOT_CHARGED, REUSED),
+    "posted": (REUSED, SAME, SAME, POSTED, POSTED, "reversed", REUSED),
+    "voided": (REUSED, SAME, VOIDED, SAME, VOIDED, NOT_CHARGED, REUSED),
+    "expired": (REUSED, SAME, "posted", EXPIRED, SAME, NOT_CHARGED, REUSED),
+    "returned": (SAME, REUSED, UNKNOWN, UNKNOWN, UNKNOWN, SAME, REUSED),
+    "reversed": (REUSED, SAME, SAME, POSTED, POSTED, SAME, REUSED),
+    "paid": (REUSED, REUSED, UNKNOWN, UNKNOWN, UNKNOWN, NO_TRANSFER, SAME),
 }
 KINDS: tuple[Kind, ...] = get_args(Kind)
 TABLE: dict[State, dict[Kind, Cell]] = {state: dict(zip(KINDS, cells, strict=True)) for state, cells in _ROWS.items()}
@@ -51,6 +61,8 @@ _STATE_AFTER: dict[Kind, State] = {
     "post": "posted",
     "void": "voided",
     "expire": "expired",
+    "reverse": "reversed",
+    "pay": "paid",
 }
 
 
@@ -117,10 +129,17 @@ class View(Protocol):
     def claim(self, place: str) -> KnownClaim | None:
         """Which call claimed an Idempotency-Key last. When it has no end yet, `chain` knows it."""
 
+    def frozen_since(self, account: str) -> Frozen | None:
+        """What an operator said who froze the wallet; None for one that isn't."""
+
+    def owed(self, provider: str) -> int:
+        """What the provider with this account is owed in all, wherever its account is kept."""
+
     def nonce_used(self, account: str, nonce: str) -> bool: ...
 
 
-Note = BurnNonce | Revoke | DeliveryNote | RecountNote | SetProvider | KnownKey  # what is written that is no transfer
+# What is written that is no transfer.
+Note = BurnNonce | Revoke | DeliveryNote | RecountNote | SetProvider | SetFrozen | KnownKey
 
 
 class Decision(msgspec.Struct, frozen=True, gc=False):
@@ -141,12 +160,20 @@ def recounted(record: CallRecord, own: Usage) -> CallRecord:
 
 
 def state_of(chain: tuple[Transfer, ...]) -> State:
-    return _STATE_AFTER[chain[-1].kind] if chain else "absent"
+    if not chain:
+        return "absent"
+    last = chain[-1].kind
+    return "returned" if last == "reverse" and chain[0].kind == "credit" else _STATE_AFTER[last]
 
 
 def state_after(kind: Kind) -> State:
-    """The state of an id whose newest transfer is a `kind`."""
+    """The state of an id whose newest transfer is a `kind`; a "reverse" is taken for a post's."""
     return _STATE_AFTER[kind]
+
+
+def post_of(chain: tuple[Transfer, ...]) -> Transfer:
+    """The post of a chain that has one."""
+    return chain[-2] if chain[-1].kind == "reverse" else chain[-1]
 
 
 def answer_of(transfer: Transfer) -> Result | None:
@@ -160,7 +187,16 @@ def answer_of(transfer: Transfer) -> Result | None:
         return Voided(available=transfer.available)
     if transfer.kind == "credit":
         return Credited(available=transfer.available)
+    if transfer.kind == "pay":
+        return Paid(owed=transfer.available)
+    if transfer.kind == "reverse":
+        return Reversed(account=transfer.account, change=change_of(transfer), available=transfer.available)
     return None
+
+
+def change_of(reversal: Transfer) -> int:
+    """Of the wallet's balance: what a call was charged is given back, a credit is taken back."""
+    return -reversal.amount if reversal.counterparty.startswith("source:") else reversal.amount
 
 
 def booked(transfer: Transfer, view: View, record: CallRecord | None = None) -> Decision:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from tollway.domain.commands import Balance, Disabled, Result, Statement
+from tollway.domain.commands import Balance, Disabled, Frozen, Result, Statement
 from tollway.domain.recount import RecountSums
 from tollway.ledger.audit import AuditReport
 from tollway.ledger.control import ControlCommand
@@ -22,6 +22,9 @@ class Desk(Protocol):
 
     def disabled(self) -> Mapping[str, Disabled]:
         """The providers that are out of service; none where there are no books yet."""
+
+    def frozen(self) -> Mapping[str, Frozen]:
+        """The wallets that are frozen; none where there are no books yet."""
 
     def money(self) -> Money:
         """What a report is made from."""

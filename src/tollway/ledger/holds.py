@@ -7,7 +7,19 @@ from tollway.domain.keys import key_of
 from tollway.domain.money import AMOUNT_NANO_MAX
 from tollway.domain.record import CallRecord
 from tollway.ledger import claims
-from tollway.ledger.decision import INVALID, REUSED, SAME, TABLE, Decision, Expire, View, answer_of, booked, state_of
+from tollway.ledger.decision import (
+    INVALID,
+    REUSED,
+    SAME,
+    TABLE,
+    Decision,
+    Expire,
+    View,
+    answer_of,
+    booked,
+    post_of,
+    state_of,
+)
 from tollway.ledger.keys import left, left_over, refusal
 from tollway.ledger.transfer import Kind, Transfer, is_wallet, provider_account
 
@@ -26,6 +38,8 @@ def reserve(command: Hold, view: View, seq: int, at_ms: int) -> Decision:
         return Decision(answer_of(first) if same else REUSED)
     if not is_wallet(command.account):
         return Decision(Refused(reason="unknown_account"))
+    if view.frozen_since(command.account) is not None:
+        return Decision(Refused(reason="account_frozen"))
     spending, allowed = "", AMOUNT_NANO_MAX
     if command.key:
         known = view.key(command.key)
@@ -75,7 +89,8 @@ def post(command: Post, view: View, seq: int, at_ms: int) -> Decision:
     if isinstance(cell, Refused):
         return Decision(cell)
     if cell == SAME:
-        return Decision(answer_of(chain[-1]) if _same_post(command, chain[-1]) else REUSED)
+        before = post_of(chain)
+        return Decision(answer_of(before) if _same_post(command, before) else REUSED)
     price, cost, over_max = command.price, command.cost, command.over_max
     if not (0 <= price <= AMOUNT_NANO_MAX and 0 <= cost <= AMOUNT_NANO_MAX) or (over_max is not None and over_max < 0):
         return Decision(INVALID)

@@ -18,11 +18,17 @@ class Flow(msgspec.Struct, frozen=True):
 
     day: int
     kind: str
-    counterparty: str  # a credit's source, a post's provider
+    counterparty: str  # a credit's source, a post's provider; a payment's provider; of what a reversal reverses
     count: int
     amount: int
     cost: int
     loss: int  # what of the cost was over the amount, transfer by transfer
+    forgiven: int = 0  # reversals: what the provider is owed no more
+    source: str = ""  # payments: where they came from
+
+    @property
+    def of_credit(self) -> bool:
+        return self.counterparty.startswith("source:")
 
 
 class Money(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,11 +50,23 @@ class Day(msgspec.Struct, kw_only=True):
     cost: int = 0
     revenue: int = 0
     loss: int = 0
+    given_back: int = 0  # to wallets, of what calls were charged
+    taken_back: int = 0  # from wallets, of what was credited
+    paid: int = 0  # to providers
     unsettled: int = 0  # holds that expired on it and were never posted
 
     def add(self, flow: Flow) -> None:
         if flow.kind == "credit":
             self.credited += flow.amount
+        elif flow.kind == "pay":
+            self.paid += flow.amount
+        elif flow.kind == "reverse" and flow.of_credit:
+            self.taken_back += flow.amount
+        elif flow.kind == "reverse":
+            self.given_back += flow.amount
+            self.cost -= flow.forgiven
+            self.revenue -= flow.amount - flow.cost + flow.loss
+            self.loss += flow.cost - flow.loss - flow.forgiven
         else:
             self.calls += flow.count
             self.charged += flow.amount
@@ -84,7 +102,7 @@ class MoneyReport(msgspec.Struct, kw_only=True):
     payable: int = 0  # to providers
     revenue_to_date: int = 0
     loss_to_date: int = 0
-    brought_in: int = 0  # by all sources to date
+    brought_in: int = 0  # by all sources to date, less what was taken back and what providers were paid
     total: Day
     days: list[Day] = []
     providers: list[Payable] = []
@@ -170,10 +188,14 @@ class _Report:
             source = self._sources.setdefault(name, Source(source=name))
             source.credits += flow.count
             source.amount += flow.amount
-        else:
+        elif flow.kind == "post":
             provider = self._provider(flow.counterparty)
             provider.calls += flow.count
             provider.cost += flow.cost
+        elif flow.kind == "pay":
+            self._provider(flow.counterparty).paid += flow.amount
+        elif not flow.of_credit:
+            self._provider(flow.counterparty).cost -= flow.forgiven
 
     def _provider(self, account: str) -> Payable:
         name = provider_of(account)
@@ -190,6 +212,17 @@ class _Report:
         )
         if flow.kind == "credit":
             gains = (("", flow.amount), (flow.counterparty, -flow.amount))
+        elif flow.kind == "pay":
+            gains = ((flow.counterparty, -flow.amount), (flow.source, flow.amount))
+        elif flow.kind == "reverse" and flow.of_credit:
+            gains = (("", -flow.amount), (flow.counterparty, flow.amount))
+        elif flow.kind == "reverse":
+            gains = (
+                ("", flow.amount),
+                (flow.counterparty, -flow.forgiven),
+                (REVENUE, -(flow.amount - flow.cost + flow.loss)),
+                (LOSS, flow.forgiven - flow.cost + flow.loss),
+            )
         for account, gain in gains:
             balances[account] = balances.get(account, 0) + gain
 

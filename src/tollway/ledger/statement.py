@@ -4,6 +4,7 @@ import base64
 import binascii
 
 from tollway.domain.commands import Entry, Statement
+from tollway.ledger.decision import change_of
 from tollway.ledger.transfer import Transfer
 
 STATEMENT_ENTRIES_MAX = 1000  # a page; longer ones are paged
@@ -47,7 +48,7 @@ def _entry(transfer: Transfer) -> Entry:
         id=transfer.id,
         at_ms=transfer.at_ms,
         kind=transfer.kind,
-        amount=transfer.amount,
+        amount=change_of(transfer) if transfer.kind == "reverse" else transfer.amount,
         returned=max(0, transfer.held - transfer.amount) if transfer.kind == "post" else 0,
         ref=transfer.ref or None,
         model=transfer.model or None,

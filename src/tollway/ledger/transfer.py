@@ -13,12 +13,13 @@ from tollway.domain.keys import PREFIX
 
 REVENUE = "router:revenue"  # what we keep; pending holds stand here too, on the credit side
 LOSS = "router:loss"  # what the operator bore: cost that no wallet paid
-_NOT_WALLETS = ("provider:", "router:", "source:", PREFIX)
+_SOURCE = "source:"
+_NOT_WALLETS = ("provider:", "router:", _SOURCE, PREFIX)
 
 # Counters live in 64-bit columns (9.22e18). One transfer moves a counter by at most two amounts, which fit above this.
 COUNTER_NANO_MAX = 9 * 10**18
 
-Kind = Literal["credit", "hold", "post", "void", "expire"]
+Kind = Literal["credit", "hold", "post", "void", "expire", "reverse", "pay"]
 
 
 class Account(msgspec.Struct, kw_only=True, gc=False):
@@ -54,20 +55,20 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     id: str
     kind: Kind
     at_ms: int
-    account: str
-    previous: int  # seq of the account's transfer before this one, 0 for the first
+    account: str  # a wallet; pay: the provider's
+    previous: int  # seq of the account's transfer before this one, 0 for the first and for a pay
     amount: int  # credited, held, charged, or given back
-    available: int  # the account's free balance after it
-    counterparty: str = ""  # credit: the source's account; post: the provider's
+    available: int  # the account's free balance after it; pay: what the provider is still owed
+    counterparty: str = ""  # credit, pay: the source's account; post: the provider's; reverse: of what it reverses
     bounds: tuple[int, ...] = ()  # hold
-    unlimited: bool = False  # hold
-    model: str = ""  # hold, post
+    unlimited: bool = False  # hold; reverse: forced
+    model: str = ""  # hold and its ends, reverse
     held: int = 0  # post, void, expire: what the hold still reserved until then
-    price: int = 0  # post: asked of the wallet
-    cost: int = 0  # post: owed to the provider
+    price: int = 0  # post: asked of the wallet; reverse: what the provider is owed no more
+    cost: int = 0  # post: owed to the provider; reverse: the post's
     over_max: int | None = None  # post
     late: bool = False  # post: the hold had expired
-    ref: str = ""  # credit
+    ref: str = ""  # credit, pay; reverse: why
     key: str = ""  # hold and its ends: the account that counts what the caller's key spends
 
 
@@ -76,10 +77,14 @@ Accounts = Callable[[str], Account]
 
 
 def legs_of(transfer: Transfer, account: Accounts) -> tuple[Leg, ...]:
-    """The counters a transfer moves. The wallet is the first leg's debit side; for a credit its credit side."""
+    """The counters a transfer moves. Its account is a side of the first leg; of a hold and its ends the debit side."""
     kind = transfer.kind
     if kind == "credit":
         return ((account(transfer.counterparty), account(transfer.account), 0, transfer.amount),)
+    if kind == "pay":
+        return ((account(transfer.account), account(transfer.counterparty), 0, transfer.amount),)
+    if kind == "reverse":
+        return _reversed_legs(transfer, account)
     legs = _legs(transfer, account)
     if not transfer.key:
         return legs
@@ -107,6 +112,22 @@ def _legs(transfer: Transfer, account: Accounts) -> tuple[Leg, ...]:
     )
 
 
+def _reversed_legs(transfer: Transfer, account: Accounts) -> tuple[Leg, ...]:
+    """Of a credit: back to its source. Of a post: the wallet has back what it was charged; what of that was the
+    provider's comes from the provider, where it is owed its cost no more, else from the operator."""
+    wallet, other = account(transfer.account), account(transfer.counterparty)
+    if transfer.counterparty.startswith(_SOURCE):
+        return ((wallet, other, 0, transfer.amount),)
+    charged, cost = transfer.amount, transfer.cost
+    to_provider = min(charged, cost)
+    loss = account(LOSS)
+    if transfer.price:
+        back = ((other, wallet, 0, to_provider), (other, loss, 0, cost - to_provider))
+    else:
+        back = ((loss, wallet, 0, to_provider), (other, other, 0, 0))
+    return ((account(REVENUE), wallet, 0, charged - to_provider), *back)
+
+
 def fits(legs: tuple[Leg, ...]) -> bool:
     """Whether every counter stays within 64 bits."""
     for debit, credit, pending, posted in legs:
@@ -128,9 +149,21 @@ def enter(transfer: Transfer, legs: tuple[Leg, ...]) -> None:
         debit.debits_posted += posted
         credit.credits_posted += posted
         assert debit.debits_pending >= 0 <= credit.credits_pending, "more was given back than was held"
-    wallet = legs[0][1] if transfer.kind == "credit" else legs[0][0]
-    assert wallet.available == transfer.available, "the counters moved otherwise than the transfer says"
-    wallet.last_seq = transfer.seq
+    if transfer.kind != "pay":  # what a provider is owed is kept in parts
+        wallet = account_of(transfer, legs)
+        assert wallet.available == transfer.available, "the counters moved otherwise than the transfer says"
+        wallet.last_seq = transfer.seq
+
+
+def account_of(transfer: Transfer, legs: tuple[Leg, ...]) -> Account:
+    """The transfer's account."""
+    debit, credit, _, _ = legs[0]
+    return debit if debit.id == transfer.account else credit
+
+
+def counterparty_of(transfer: Transfer, legs: tuple[Leg, ...]) -> Account:
+    """The account on the transfer's other side."""
+    return next(side for leg in legs for side in leg[:2] if side.id == transfer.counterparty)
 
 
 def is_wallet(account: str) -> bool:
@@ -148,4 +181,4 @@ def provider_of(account: str) -> str:
 
 
 def source_account(source: str) -> str:
-    return f"source:{source}"
+    return f"{_SOURCE}{source}"

@@ -9,8 +9,35 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
-from helpers.ledgers import OTHER, WALLET, HandClock, burn, credit, fresh_id, hold, post, void
-from tollway.domain.commands import Burned, Command, Credited, Held, Insufficient, Posted, Refused, Result, Voided
+from helpers.ledgers import (
+    OTHER,
+    WALLET,
+    HandClock,
+    burn,
+    credit,
+    freeze,
+    fresh_id,
+    hold,
+    post,
+    reverse,
+    unfreeze,
+    void,
+)
+from tollway.domain.commands import (
+    Burned,
+    Command,
+    Credit,
+    Credited,
+    FrozenSet,
+    Held,
+    Insufficient,
+    Post,
+    Posted,
+    Refused,
+    Result,
+    Reversed,
+    Voided,
+)
 from tollway.domain.observer import NullObserver
 from tollway.ledger.memory import MemoryLedger
 from tollway.ledger.sqlite.audit import audit
@@ -18,6 +45,10 @@ from tollway.ledger.sqlite.store import SqliteLedger
 
 ACCOUNTS = st.sampled_from([WALLET, OTHER])
 AMOUNTS = st.integers(0, 300)
+
+
+def cost_of(command: Credit | Post) -> int:
+    return command.cost if isinstance(command, Post) else 0
 
 
 class LedgersAgainstModel(RuleBasedStateMachine):
@@ -39,6 +70,8 @@ class LedgersAgainstModel(RuleBasedStateMachine):
         self.expired: set[str] = set()
         self.nonces: set[tuple[str, str]] = set()
         self.answers: dict[Command, Result] = {}
+        self.changes: dict[str, tuple[str, int]] = {}  # by id: whose balance a reversal changes, and by how much
+        self.reversals: dict[str, tuple[bool, Result]] = {}  # by id: how it was reversed, and the answer
 
     def teardown(self) -> None:
         self.wait(self.sqlite.aclose())
@@ -60,7 +93,9 @@ class LedgersAgainstModel(RuleBasedStateMachine):
     @rule(account=ACCOUNTS, amount=AMOUNTS.filter(bool), target=ended)
     def credited(self, account: str, amount: int) -> Command:
         self.free[account] += amount
-        return self.tell(credit(amount, account), Credited(available=self.free[account]))
+        command = credit(amount, account)
+        self.changes[command.id] = (account, -amount)
+        return self.tell(command, Credited(available=self.free[account]))
 
     @rule(account=ACCOUNTS, bounds=st.lists(AMOUNTS, min_size=1, max_size=3, unique=True), target=held)
     def held_if_it_fits(self, account: str, bounds: list[int]) -> str:
@@ -91,6 +126,7 @@ class LedgersAgainstModel(RuleBasedStateMachine):
             charged = within + min(over, self.free[account])
             self.free[account] += granted - charged
         loss = max(0, cost - charged)
+        self.changes[call] = (account, charged)
         return self.tell(command, Posted(charged=charged, loss=loss, available=self.free[account], late=late))
 
     @rule(call=consumes(held), target=ended)
@@ -103,6 +139,34 @@ class LedgersAgainstModel(RuleBasedStateMachine):
         account, granted = self.holds.pop(call)
         self.free[account] += granted
         return self.tell(command, Voided(available=self.free[account]))
+
+    @rule(command=ended, provider=st.booleans())
+    def reversed(self, command: Command, provider: bool) -> None:
+        """What was credited, as far as it is free, and what was charged; once."""
+        answer = self.answers[command]
+        if not isinstance(command, Credit | Post) or not isinstance(answer, Credited | Posted):
+            return
+        back = reverse(command.id, provider=provider)
+        if (before := self.reversals.get(command.id)) is not None:
+            was_provider, told = before
+            same = was_provider == provider or cost_of(command) == 0
+            self.tell(back, told if same else Refused(reason="id_reused"))
+            return
+        account, change = self.changes[command.id]
+        if change < 0 and -change > self.free[account]:
+            self.tell(back, Refused(reason="over_free"))
+            return
+        self.free[account] += change
+        told = Reversed(account=account, change=change, available=self.free[account])
+        self.reversals[command.id] = (provider, told)
+        self.tell(back, told)
+
+    @rule(account=ACCOUNTS)
+    def frozen(self, account: str) -> None:
+        """Nothing new is held, and the rest is as ever."""
+        self.tell(freeze(account), FrozenSet())
+        self.tell(hold(0, account=account, id=fresh_id(self.clock.ms)), Refused(reason="account_frozen"))
+        self.tell(unfreeze(account), FrozenSet())
 
     @rule(command=ended)
     def repeated(self, command: Command) -> None:

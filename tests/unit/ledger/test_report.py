@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.ledgers import OTHER, START_MS, WALLET, HandClock, credit, fresh_id, hold, post, void
+from helpers.ledgers import OTHER, START_MS, WALLET, HandClock, credit, fresh_id, hold, pay, post, reverse, void
 from tollway.domain.observer import NullObserver
 from tollway.ledger import operator
 from tollway.ledger.control import ControlServer
@@ -122,3 +122,33 @@ def test_books_without_a_transfer_are_a_report_of_nothing() -> None:
 def test_a_period_that_ends_before_it_begins_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="--from: 2026-01-02 is after --to, 2026-01-01"):
         operator.report(tmp_path / "none.db", SECOND, FIRST)
+
+
+async def test_what_an_operator_mended_and_paid_is_told_and_everything_still_balances(path: Path) -> None:
+    ledger = await SqliteLedger.open(path, HandClock(START_MS + 2 * DAY_MS), NullObserver())
+    calls = [fresh_id(START_MS + 2 * DAY_MS) for _ in range(2)]
+    await ledger.apply([credit(30, OTHER, id="wrong"), *(hold(100, id=call) for call in calls)])
+    await ledger.apply([post(calls[0], 90, 80), post(calls[1], 60, 70), void(calls[1])])
+    await ledger.apply([reverse(calls[0]), reverse(calls[1], provider=True), reverse("wrong"), pay(50), pay(9, "new")])
+    await ledger.apply([pay(9, "new", id="advance", advance=True)])
+    await ledger.aclose()
+    found = operator.report(path)
+    assert found.differences == [] and found.balanced
+    assert found.days[-1] == Day(
+        day="2026-01-03",
+        calls=2,
+        credited=30,
+        charged=150,
+        cost=80,
+        revenue=0,
+        loss=80,
+        given_back=150,
+        taken_back=30,
+        paid=59,
+        unsettled=1,
+    )
+    assert found.providers[:2] == [
+        Payable(provider="new", paid=9, open=-9),
+        Payable(provider="openai", calls=4, cost=200, paid=50, open=150),
+    ]
+    assert (found.liabilities, found.brought_in, found.payable) == (1050 - 140, 1050 - 59, 190 + 80 - 59)

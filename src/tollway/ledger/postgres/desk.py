@@ -11,14 +11,14 @@ import psycopg
 
 from tollway.config.places import LedgerUrl
 from tollway.domain.clock import SystemClock
-from tollway.domain.commands import Balance, Disabled, Result, Statement
+from tollway.domain.commands import Balance, Disabled, Frozen, Result, Statement
 from tollway.domain.errors import LedgerUnusable
 from tollway.domain.observer import NullObserver
 from tollway.domain.recount import RecountSums
 from tollway.ledger.audit import AuditReport, Rows, replay
 from tollway.ledger.batch import read_transfer, recount_sums
 from tollway.ledger.control import ControlCommand
-from tollway.ledger.postgres.page import account_of
+from tollway.ledger.postgres.page import read_account
 from tollway.ledger.postgres.queries import QUERIES
 from tollway.ledger.postgres.schema import known_version
 from tollway.ledger.postgres.server import conninfo, unusable
@@ -76,16 +76,26 @@ class PostgresDesk:
             return {}
         return {own: Disabled(since_ms=since_ms, why=why) for own, since_ms, why in rows}
 
+    def frozen(self) -> Mapping[str, Frozen]:
+        try:
+            with self._reading() as connection:
+                rows = connection.execute(QUERIES["frozen"]).fetchall()
+        except NoBooks:
+            return {}
+        return {own: Frozen(since_ms=since_ms, by=who, why=why) for own, since_ms, who, why in rows}
+
     def money(self) -> Money:
         with self._reading() as connection:
             flows = [
-                Flow(day, kind, other or "", count, int(amount), int(cost), int(loss))
-                for day, kind, other, count, amount, cost, loss in connection.execute(QUERIES["flows"], (DAY_MS,))
+                Flow(day, kind, other, count, int(amount), int(cost), int(loss), int(forgiven), source)
+                for day, kind, other, count, amount, cost, loss, forgiven, source in connection.execute(
+                    QUERIES["flows"], (DAY_MS,)
+                )
             ]
             count, held = _row(connection, "all_pending")
             return Money(
                 flows=flows,
-                accounts=[account_of(row) for row in connection.execute(QUERIES["all_accounts"])],
+                accounts=[read_account(row) for row in connection.execute(QUERIES["all_accounts"])],
                 pending=(count, int(held)),
                 unsettled=[
                     (day, number, int(amount))
@@ -99,6 +109,7 @@ class PostgresDesk:
 
     def audit(self) -> AuditReport:
         with self._reading() as connection:
+            reversed_ids = {own for (own,) in connection.execute(QUERIES["reversed"])}
             cleared = {no for (no,) in connection.execute(QUERIES["cleared_epochs"])}
             with connection.cursor(name="audit") as transfers:
                 transfers.itersize = ROWS_AT_ONCE
@@ -106,8 +117,9 @@ class PostgresDesk:
                 return replay(
                     Rows(
                         transfers=transfers,
-                        accounts=(account_of(row) for row in connection.execute(QUERIES["all_accounts"])),
+                        accounts=(read_account(row) for row in connection.execute(QUERIES["all_accounts"])),
                         usage=connection.execute(QUERIES["usage_of_accounts"]),
+                        reversed=reversed_ids,
                         abandoned=cleared.__contains__,
                     )
                 )
@@ -130,7 +142,7 @@ class PostgresDesk:
 
 def _account(connection: psycopg.Connection[tuple[Any, ...]], account: str) -> Account | None:
     row = connection.execute(QUERIES["account"], (account,)).fetchone()
-    return None if row is None else account_of(row)
+    return None if row is None else read_account(row)
 
 
 def _row(connection: psycopg.Connection[tuple[Any, ...]], query: str) -> tuple[Any, ...]:

@@ -3,7 +3,7 @@
 Knows neither connections nor rules: the book decides, and what is read comes in as rows.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -11,34 +11,36 @@ import msgspec
 from tollway.domain.answer import RESPONSE_ID_CHARS_MAX
 from tollway.domain.commands import (
     BurnNonce,
-    Command,
-    CreateKey,
-    Credit,
-    EndKey,
-    Hold,
-    NoteDelivery,
-    NoteRecount,
+    Frozen,
     Post,
     Result,
+    Reverse,
     Revoke,
+    SetFrozen,
     SetProvider,
     Void,
 )
-from tollway.domain.keys import Key, key_of
 from tollway.domain.record import Delivery
 from tollway.ledger.batch import read_key, read_transfer, recount_row, storable
 from tollway.ledger.books import Books
-from tollway.ledger.claims import place_of
-from tollway.ledger.decision import Decision, DeliveryNote, Expire, KnownClaim, KnownKey, RecountNote
+from tollway.ledger.decision import (
+    Decision,
+    DeliveryNote,
+    Expire,
+    KnownClaim,
+    KnownKey,
+    RecountNote,
+    state_of,
+)
 from tollway.ledger.postgres.arrays import Row, columns, text
+from tollway.ledger.postgres.needed import Booked, Known, Owner, row_of
 from tollway.ledger.transfer import (
-    LOSS,
     REVENUE,
     Account,
     Transfer,
-    provider_account,
+    account_of,
+    counterparty_of,
     provider_of,
-    source_account,
 )
 from tollway.ledger.usage import DAY_MS, Sums, add_call
 from tollway.wire import json
@@ -46,33 +48,9 @@ from tollway.wire import json
 COMMANDS_MAX = 1024  # in a transaction; a block of numbers has room for their transfers and the accounts they begin
 ACCOUNTS_FROM = 2048  # in a block: where the numbers of new accounts begin
 
-# Accounts that every process moves, and none decides from; of revenue pending holds stand where they were made.
-SHARDED = ("provider:", "router:")
-
-_LOOKED_UP = (Hold, Post, Void, Expire, Credit, NoteDelivery, NoteRecount)
-
-Booked = Command | Expire
-Shard = tuple[str, int]  # an account's id and shard: a row
-
-
-class Owner(msgspec.Struct, frozen=True):
-    """Which process books: the epoch that owns its holds, and the shard of the router's accounts that it moves."""
-
-    epoch: int
-    shard: int
-
-
-class Opening(msgspec.Struct, frozen=True):
-    """Whose hold an id is, the shard it stands in until it ends, and the account that counts its key's spending."""
-
-    account: str
-    shard: int
-    spending: str = ""
-    seq: int = 0
-
 
 class Moved(Exception):
-    """An id turned out to be a hold that nobody had looked up, so its account isn't locked: begin again."""
+    """An id turned out to be a hold or an entry that nobody had looked up, so its account isn't locked: begin again."""
 
 
 class Found(msgspec.Struct, kw_only=True):
@@ -82,67 +60,25 @@ class Found(msgspec.Struct, kw_only=True):
     chains: Sequence[Row]  # queries `chains` and `chains_of_claims`
     keys: Sequence[Row]  # query `lock_keys`
     claims: Sequence[Row]
+    frozen: Sequence[Row]
+    owed: Sequence[Row]  # providers' accounts, and what each is owed in all
     nonces: Sequence[Row]
     forgotten_ms: int
     first_number: int
 
 
-class Needed(msgspec.Struct, frozen=True):
-    """What a transaction has to lock."""
-
-    accounts: set[Shard]
-    keys: set[str]  # ids
-    claims: set[str]  # places; the lock of their wallet locks these
-
-
-def needed(
-    commands: Iterable[Booked], openings: Mapping[str, Opening], terms: Mapping[str, Key], owner: Owner, at_ms: int
-) -> Needed:
-    """What `commands` may move. `openings`: of the ids that are holds already; `terms`: of the keys that there are."""
-    accounts: set[Shard] = set()
-    keys: set[str] = set()
-    claims: set[str] = set()
-    openings = dict(openings)
-    for command in commands:
-        if isinstance(command, Hold):
-            spending = ""
-            if command.key:
-                keys.add(command.key)
-                if command.key in terms:
-                    spending = terms[command.key].spending(at_ms)
-                    accounts.add((spending, 0))
-            accounts.update(((command.account, 0), (REVENUE, owner.shard)))
-            if command.claim is not None:
-                claims.add(place_of(command.account, command.claim.key))
-            openings.setdefault(command.id, Opening(command.account, owner.shard, spending))
-        elif isinstance(command, Credit):
-            accounts.update(((command.account, 0), (source_account(command.source), 0)))
-        elif isinstance(command, (CreateKey, EndKey)):
-            keys.add(command.id)
-        elif isinstance(command, (Post, Void, Expire)) and (opening := openings.get(command.id)) is not None:
-            accounts.update(((opening.account, 0), (REVENUE, opening.shard)))
-            if opening.spending:
-                accounts.add((opening.spending, 0))
-            if isinstance(command, Post):
-                accounts.update(((provider_account(command.provider), owner.shard), (LOSS, owner.shard)))
-                if command.kept is not None:
-                    claims.add(place_of(opening.account, command.kept.key))
-                if opening.spending:
-                    keys.add(key_of(opening.spending))
-    return Needed(accounts, keys, claims)
-
-
 class Page:
     """Carries commands out on what was found, and gathers what they write."""
 
-    def __init__(self, owner: Owner, openings: Mapping[str, Opening], found: Found) -> None:
+    def __init__(self, owner: Owner, known: Known, found: Found) -> None:
         self._owner = owner
-        self._openings = openings
+        self._openings = known.openings
         self._revenue: dict[int, Account] = {}
         self._touched: dict[int, tuple[Account, int]] = {}  # by number, with the shard
         self._rows: dict[str, list[Row]] = {}
         self._revocations: dict[str, Row] = {}
         self._providers: dict[str, Row] = {}
+        self._frozen: dict[str, Row] = {}
         self._keys: dict[str, KnownKey] = {}
         self._claims: dict[str, Row] = {}
         self._usage: dict[tuple[int, int, str, str], Sums] = {}
@@ -153,17 +89,21 @@ class Page:
         books.next_seq = found.first_number
         books.next_account_no = found.first_number + ACCOUNTS_FROM
         for *row, shard in found.accounts:
-            account = account_of(row)
+            account = read_account(row)
             if account.id == REVENUE:
                 self._revenue[shard] = account
             else:
                 books.accounts[account.id] = account
         for own, chain in _chains(found.chains).items():
             books.remember(own, chain)
-        for known in map(read_key, found.keys):
-            books.keys[known.key.id] = known
+        for key in map(read_key, found.keys):
+            books.keys[key.key.id] = key
         for claim in found.claims:
             books.claims.remember(claim[0], KnownClaim(*claim))
+        for account_id, since_ms, who, why in found.frozen:
+            books.frozen[account_id] = Frozen(since_ms=since_ms, by=who, why=why)
+        for provider, owed in found.owed:
+            books.owed_elsewhere[provider] = int(owed) - books.account(provider).available
         self._keys_before = frozenset(books.keys)
         for account_id, nonce in found.nonces:
             books.burn(account_id, nonce, 0)
@@ -171,6 +111,8 @@ class Page:
     def carry_out(self, command: Booked, at_ms: int) -> Result | None:
         """Decide a command and enter it. Raises Moved; AssertionError when the books contradict themselves."""
         shard = self._shard_of(command)
+        if isinstance(command, Reverse):
+            self._check_locked(command)
         self._books.accounts[REVENUE] = self._revenue.setdefault(shard, Account(id=REVENUE))
         decision = self._books.decide(command, at_ms)
         if decision.transfer is not None or decision.note is not None:
@@ -189,6 +131,7 @@ class Page:
         rows["insert_nonces"] = sorted(rows.get("insert_nonces", ()))
         rows["insert_revocations"] = [self._revocations[key] for key in sorted(self._revocations)]
         rows["insert_providers"] = [self._providers[key] for key in sorted(self._providers)]
+        rows["insert_frozen"] = [self._frozen[account] for account in sorted(self._frozen)]
         rows["insert_claims"] = [self._claims[key] for key in sorted(self._claims)]
         rows["answer_claims"] = rows.pop("answer_claims", [])  # after the claims of this transaction
         ended = sorted(self._keys.keys() & self._keys_before)
@@ -221,6 +164,11 @@ class Page:
         if chain and chain[0].kind == "hold" and command.id not in self.chains:
             raise Moved(command.id)
         return self._owner.shard
+
+    def _check_locked(self, command: Reverse) -> None:
+        chain = self._books.chain(command.id)
+        if state_of(chain) in ("credited", "posted") and chain[0].account not in self._books.accounts:
+            raise Moved(command.id)
 
     def _keep(self, decision: Decision, record: str | None, shard: int) -> None:
         transfer, note = decision.transfer, decision.note
@@ -257,6 +205,14 @@ class Page:
         elif isinstance(note, SetProvider):
             off = note.disabled
             self._providers[note.provider] = (note.provider, off and off.since_ms, off and off.why)
+        elif isinstance(note, SetFrozen):
+            since = note.frozen
+            self._frozen[note.account] = (
+                note.account,
+                since and since.since_ms,
+                since and since.by,
+                since and since.why,
+            )
         elif isinstance(note, DeliveryNote):
             self.note(note.seq, note.delivery)
         elif isinstance(note, RecountNote):
@@ -265,7 +221,7 @@ class Page:
     def _touch(self, account: Account, shard: int) -> None:
         if account.no not in self._touched:
             if account.id != REVENUE:
-                shard = self._owner.shard if account.id.startswith(SHARDED) else 0
+                shard = row_of(account.id, self._owner)
             self._touched[account.no] = (account, shard)
 
     def _settle_accounts(self) -> None:
@@ -287,7 +243,7 @@ class Page:
         self._rows.setdefault(query, []).append(row)
 
 
-def account_of(row: Sequence[Any]) -> Account:
+def read_account(row: Sequence[Any]) -> Account:
     """From the columns that `lock_accounts`, `account` and `all_accounts` select; sums come as text."""
     own_id, no, debits_pending, debits_posted, credits_pending, credits_posted, last_seq = row
     account = Account(
@@ -306,21 +262,6 @@ def account_of(row: Sequence[Any]) -> Account:
     return account
 
 
-def looked_up(commands: Iterable[Booked]) -> list[str]:
-    """The ids whose chains the book needs."""
-    return [command.id for command in commands if isinstance(command, _LOOKED_UP)]
-
-
-def keys_of(commands: Iterable[Booked]) -> list[str]:
-    """The delegated keys that holds come with."""
-    return [command.key for command in commands if isinstance(command, Hold) and command.key]
-
-
-def ends(commands: Iterable[Booked]) -> list[str]:
-    """The ids of commands that end a hold."""
-    return [command.id for command in commands if isinstance(command, (Post, Void, Expire, NoteDelivery))]
-
-
 def _chains(rows: Sequence[Row]) -> dict[str, tuple[Transfer, ...]]:
     chains: dict[str, tuple[Transfer, ...]] = {}
     for row in rows:
@@ -333,27 +274,25 @@ def _chains(rows: Sequence[Row]) -> dict[str, tuple[Transfer, ...]]:
 
 def _row(transfer: Transfer, decision: Decision, epoch: int) -> Row:
     """The columns of query `insert_transfers`."""
-    debit, credit, _, _ = decision.legs[0]
     kind = transfer.kind
-    counterparty = debit.no if kind == "credit" else decision.legs[1][1].no if kind == "post" else None
-    hold, post = kind == "hold", kind == "post"
+    hold, post, reversal = kind == "hold", kind == "post", kind == "reverse"
     return (
         transfer.seq,
         transfer.id,
         kind,
         transfer.at_ms,
-        (credit if kind == "credit" else debit).no,
+        account_of(transfer, decision.legs).no,
         transfer.previous,
         transfer.amount,
         transfer.available,
-        counterparty,
+        counterparty_of(transfer, decision.legs).no if transfer.counterparty else None,
         epoch if hold else None,
         json.encode(transfer.bounds).decode() if hold else None,
-        transfer.unlimited if hold else None,
+        transfer.unlimited if hold or reversal or kind == "pay" else None,
         transfer.model or None,
-        None if hold or kind == "credit" else transfer.held,
-        transfer.price if post else None,
-        transfer.cost if post else None,
+        transfer.held if kind in ("post", "void", "expire") else None,
+        transfer.price if post or reversal else None,
+        transfer.cost if post or reversal else None,
         transfer.over_max,
         transfer.late if post else None,
         transfer.ref or None,

@@ -20,7 +20,7 @@ from tollway.ledger import keys
 from tollway.ledger.batch import read_key, read_transfer
 from tollway.ledger.decision import recounted
 from tollway.ledger.postgres.arrays import literal_of, text
-from tollway.ledger.postgres.page import account_of
+from tollway.ledger.postgres.page import read_account
 from tollway.ledger.postgres.server import RETRY_AFTER_MS, Readers, first_line
 from tollway.ledger.statement import check_limit, decode_cursor, statement_of
 from tollway.ledger.transfer import Account
@@ -51,7 +51,7 @@ class Reads:
 
     async def account(self, id: str) -> Account | None:
         rows = await self._fetch("account", text(id))
-        return account_of(rows[0]) if rows else None
+        return read_account(rows[0]) if rows else None
 
     async def statement(self, account: str, limit: int, cursor: str | None) -> Statement:
         """ValueError for a limit out of range, and for a cursor that isn't one of this account's statement."""
@@ -109,7 +109,7 @@ class Reads:
     async def _states(self, rows: Sequence[tuple[Any, ...]], at_ms: int) -> list[KeyState]:
         known = [read_key(row) for row in rows]
         spending = [one.key.spending(at_ms) for one in known]
-        counted = {row[0]: account_of(row) for row in await self._fetch("accounts_named", literal_of(spending))}
+        counted = {row[0]: read_account(row) for row in await self._fetch("accounts_named", literal_of(spending))}
         return [keys.state(one, counted.get(own) or Account(id=own)) for one, own in zip(known, spending, strict=True)]
 
     async def answer(self, place: str, after_ms: int) -> StoredAnswer | None:

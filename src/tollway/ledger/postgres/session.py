@@ -20,7 +20,8 @@ from tollway.domain.record import Delivery
 from tollway.ledger.books import REVOCATION_GRACE_MS
 from tollway.ledger.claims import CLAIM_MS, FORGET_MAX
 from tollway.ledger.postgres.arrays import literal_of
-from tollway.ledger.postgres.page import Booked, Moved, Opening, Owner, Page, ends, keys_of
+from tollway.ledger.postgres.needed import Booked, Entry, Known, Opening, Owner, ends, keys_of, reversals
+from tollway.ledger.postgres.page import Moved, Page
 from tollway.ledger.postgres.queries import QUERIES
 from tollway.ledger.postgres.schema import migrate
 from tollway.ledger.postgres.server import Connection, connect
@@ -96,17 +97,18 @@ class Session:
         """Carry `commands` out in one transaction. Raises AssertionError when the books contradict themselves, and then
         nothing was booked."""
         self._latest = None
-        known: Mapping[str, Opening] = self.openings
-        wanted = [own for own in ends(commands) if own not in known]
+        openings: Mapping[str, Opening] = self.openings
+        wanted = [own for own in ends(commands) if own not in openings]
         with self._cut_when_late():
             await self._learn(commands)
             while True:
                 if wanted:
-                    known = {**known, **await self._look_up(wanted)}
+                    openings = {**openings, **await self._look_up(wanted)}
+                known = Known(openings, await self._entries(reversals(commands)), self._terms)
                 transaction = Transaction(self.connection, self.owner, self._lease_s, self._pending_from())
                 self._latest = transaction
                 try:
-                    page, results = await transaction.run(commands, notes, known, self._terms, at_ms)
+                    page, results = await transaction.run(commands, notes, known, at_ms)
                     break
                 except Moved:
                     await self.roll_back()
@@ -114,7 +116,7 @@ class Session:
                 except EpochEnded:
                     await self.roll_back()
                     await self.begin_epoch()
-                    known, wanted = {}, ends(commands)
+                    openings, wanted = {}, ends(commands)
         self._remember(page, transaction.first_number)
         return page, results
 
@@ -191,6 +193,12 @@ class Session:
             own: Opening(account=account, shard=shard, spending=spending or "")
             for own, account, shard, spending in await cursor.fetchall()
         }
+
+    async def _entries(self, ids: Sequence[str]) -> dict[str, Entry]:
+        if not ids:
+            return {}
+        cursor = await self.connection.execute(QUERIES["entries"], (literal_of(ids),))
+        return {own: Entry(account, counterparty) for own, account, counterparty in await cursor.fetchall()}
 
     async def _learn(self, commands: Sequence[Booked]) -> None:
         """The terms of keys that are new to this process. One that doesn't exist is asked for again."""

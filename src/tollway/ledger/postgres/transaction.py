@@ -10,12 +10,12 @@ its epoch is still its own; another process that wants to end the epoch waits fo
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tollway.domain.commands import BurnNonce, Result
-from tollway.domain.keys import Key
+from tollway.domain.commands import BurnNonce, Hold, Result
 from tollway.domain.record import Delivery
 from tollway.ledger.claims import CLAIM_MS, FORGET_EACH
 from tollway.ledger.postgres.arrays import Row, literal_of
-from tollway.ledger.postgres.page import Booked, Found, Needed, Opening, Owner, Page, looked_up, needed
+from tollway.ledger.postgres.needed import Booked, Known, Needed, Owner, looked_up, needed
+from tollway.ledger.postgres.page import Found, Page
 from tollway.ledger.postgres.queries import QUERIES
 from tollway.ledger.postgres.server import Connection
 
@@ -38,13 +38,12 @@ class Transaction:
         self,
         commands: Sequence[Booked],
         notes: Mapping[int, Delivery],
-        openings: Mapping[str, Opening],
-        terms: Mapping[str, Key],
+        known: Known,
         at_ms: int,
     ) -> tuple[Page, list[Result | None]]:
         """Raises EpochEnded, Moved, AssertionError (books that contradict themselves), and psycopg.Error."""
-        wanted = needed(commands, openings, terms, self._owner, at_ms)
-        page = Page(self._owner, openings, await self._read(commands, wanted))
+        wanted = needed(commands, known, self._owner, at_ms)
+        page = Page(self._owner, known, await self._read(commands, wanted))
         results = [page.carry_out(command, at_ms) for command in commands]
         for seq, delivery in notes.items():
             page.note(seq, delivery)
@@ -63,6 +62,8 @@ class Transaction:
         burns = [command for command in commands if isinstance(command, BurnNonce)]
         ids = looked_up(commands)
         wanted: list[tuple[str, tuple[Any, ...]]] = [("begin", ()), ("renew_epoch", self._lease)]
+        if locked.providers:
+            wanted.append(("lock_payouts", ()))
         if locked.accounts:
             ordered = sorted(locked.accounts)
             shards = "{" + ",".join(str(shard) for _, shard in ordered) + "}"
@@ -74,6 +75,11 @@ class Transaction:
         if locked.claims:
             places = literal_of(locked.claims)
             wanted += [("claims", (places,)), ("chains_of_claims", (places,))]
+        holders = {command.account for command in commands if isinstance(command, Hold)}
+        if holders:
+            wanted.append(("frozen_of", (literal_of(holders),)))
+        if locked.providers:
+            wanted.append(("owed", (literal_of(locked.providers),)))
         if burns:
             accounts = literal_of(burn.account for burn in burns)
             wanted.append(("nonces_used", (accounts, literal_of(burn.nonce for burn in burns))))
@@ -85,7 +91,7 @@ class Transaction:
                 for query, parameters in wanted
             }
         rows: dict[str, list[Row]] = {
-            query: await cursor.fetchall() for query, cursor in cursors.items() if query != "begin"
+            query: await cursor.fetchall() for query, cursor in cursors.items() if cursor.description is not None
         }
         if not rows["renew_epoch"]:
             raise EpochEnded
@@ -95,6 +101,8 @@ class Transaction:
             chains=[*rows.get("chains", ()), *rows.get("chains_of_claims", ())],
             claims=rows.get("claims", ()),
             keys=rows.get("lock_keys", ()),
+            frozen=rows.get("frozen_of", ()),
+            owed=rows.get("owed", ()),
             nonces=rows.get("nonces_used", ()),
             forgotten_ms=rows["forgotten"][0][0] if burns else 0,
             first_number=self.first_number,

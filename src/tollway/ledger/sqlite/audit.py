@@ -29,5 +29,6 @@ def _rows(connection: sqlite3.Connection) -> Rows:
         transfers=connection.execute(QUERIES["all_transfers"]),
         accounts=(account_of(row) for row in connection.execute(QUERIES["all_accounts"])),
         usage=connection.execute(QUERIES["usage_of_accounts"]),
+        reversed={own for (own,) in connection.execute(QUERIES["reversed"])},
         abandoned=lambda epoch: epoch != newest_epoch,
     )

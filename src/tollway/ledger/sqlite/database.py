@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from tollway.domain.commands import Disabled
+from tollway.domain.commands import Disabled, Frozen
 from tollway.domain.errors import LedgerUnusable
 from tollway.ledger.batch import read_transfer
 from tollway.ledger.sqlite.queries import QUERIES, migrations
@@ -48,6 +48,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     nonces: tuple[tuple[str, str, int], ...]
     revocations: dict[str, int]
     disabled: dict[str, Disabled]
+    frozen: dict[str, Frozen]
     secrets: dict[str, bytes]
 
 
@@ -142,6 +143,7 @@ def read_snapshot(connection: sqlite3.Connection) -> Snapshot:
         nonces=tuple(connection.execute(QUERIES["nonces"], (state.forgotten_ms,)).fetchall()),
         revocations=dict(connection.execute(QUERIES["revocations"]).fetchall()),
         disabled=read_disabled(connection),
+        frozen=read_frozen(connection),
         secrets=dict(connection.execute(QUERIES["secrets"]).fetchall()),
     )
 
@@ -149,6 +151,11 @@ def read_snapshot(connection: sqlite3.Connection) -> Snapshot:
 def read_disabled(connection: sqlite3.Connection) -> dict[str, Disabled]:
     rows = connection.execute(QUERIES["disabled"]).fetchall()
     return {provider: Disabled(since_ms=since_ms, why=why) for provider, since_ms, why in rows}
+
+
+def read_frozen(connection: sqlite3.Connection) -> dict[str, Frozen]:
+    rows = connection.execute(QUERIES["frozen"]).fetchall()
+    return {account: Frozen(since_ms=since_ms, by=by, why=why) for account, since_ms, by, why in rows}
 
 
 def check_sums(connection: sqlite3.Connection) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tollway.domain.clock import SystemClock
-from tollway.domain.commands import Balance, Disabled, Result, Statement
+from tollway.domain.commands import Balance, Disabled, Frozen, Result, Statement
 from tollway.domain.errors import LedgerLocked, LedgerUnusable
 from tollway.domain.observer import NullObserver
 from tollway.domain.recount import RecountSums
@@ -20,7 +20,7 @@ from tollway.ledger.control import ControlCommand, ControlUnreachable, control
 from tollway.ledger.report import Money
 from tollway.ledger.sqlite import audit as audits
 from tollway.ledger.sqlite.backup import Copied, backup, restore
-from tollway.ledger.sqlite.database import check_schema, connect_read_only, read_account, read_disabled
+from tollway.ledger.sqlite.database import check_schema, connect_read_only, read_account, read_disabled, read_frozen
 from tollway.ledger.sqlite.money import read_money
 from tollway.ledger.sqlite.queries import QUERIES
 from tollway.ledger.sqlite.reader import read_statement
@@ -70,6 +70,12 @@ class SqliteDesk:
             return {}
         with _Reading(self._path) as connection:
             return read_disabled(connection)
+
+    def frozen(self) -> dict[str, Frozen]:
+        if not self._path.exists():
+            return {}
+        with _Reading(self._path) as connection:
+            return read_frozen(connection)
 
     def money(self) -> Money:
         with _Reading(self._path) as connection:

@@ -14,12 +14,7 @@ def read_money(connection: sqlite3.Connection) -> Money:
     """All that is needed, read before this returns. Raises sqlite3.Error."""
     connection.execute(QUERIES["begin_read"])
     try:
-        flows = [
-            Flow(day, kind, other or "", count, usd * NANO + rest, cost_usd * NANO + cost_rest, loss_usd * NANO + loss)
-            for day, kind, other, count, usd, rest, cost_usd, cost_rest, loss_usd, loss in connection.execute(
-                QUERIES["flows"], (DAY_MS,)
-            )
-        ]
+        flows = [_flow(*row) for row in connection.execute(QUERIES["flows"], (DAY_MS,))]
         pending = connection.execute(QUERIES["pending_holds"], (read_state(connection).pending_from,)).fetchall()
         return Money(
             flows=flows,
@@ -32,3 +27,9 @@ def read_money(connection: sqlite3.Connection) -> Money:
         )
     finally:
         connection.rollback()
+
+
+def _flow(day: int, kind: str, counterparty: str, count: int, *sums: int) -> Flow:
+    *parts, source = sums
+    amount, cost, loss, forgiven = (usd * NANO + rest for usd, rest in zip(parts[::2], parts[1::2], strict=True))
+    return Flow(day, kind, counterparty, count, amount, cost, loss, forgiven, str(source))

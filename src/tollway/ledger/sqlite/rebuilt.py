@@ -17,4 +17,5 @@ def rebuilt(snapshot: Snapshot, newest_ms: int) -> Books:
         books.burn(account, nonce, expires_ms)
     books.revocations = snapshot.revocations
     books.disabled = snapshot.disabled
+    books.frozen = snapshot.frozen
     return books

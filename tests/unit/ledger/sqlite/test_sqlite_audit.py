@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from helpers.ledgers import HandClock, credit, fresh_id, hold, post, void
+from helpers.ledgers import OTHER, HandClock, credit, fresh_id, hold, pay, post, reverse, void
+from tollway.domain.commands import Credited, Paid, Reversed
 from tollway.domain.errors import LedgerUnusable
 from tollway.domain.observer import NullObserver
 from tollway.ledger.audit import DIFFERENCES_SHOWN_MAX
@@ -27,6 +28,52 @@ async def path(tmp_path: Path) -> Path:
     await ledger.apply([post(calls[3], 50, 40), hold(10, 5)])
     await ledger.aclose()
     return path
+
+
+@pytest.fixture
+async def mended(path: Path) -> Path:
+    """The same with entries of an operator's: two reversals of calls, one of a credit, and a payment."""
+    ledger = await SqliteLedger.open(path, HandClock(), NullObserver())
+    calls = [fresh_id(), fresh_id()]
+    await ledger.apply([credit(50, id="wrong"), *(hold(100, id=call) for call in calls)])
+    await ledger.apply([post(calls[0], 90, 80), post(calls[1], 60, 70)])
+    told = await ledger.apply(
+        [reverse(calls[0]), reverse(calls[1], provider=True), reverse("wrong"), pay(100), credit(1, OTHER, id="spent")]
+    )
+    assert all(isinstance(answer, Reversed | Paid | Credited) for answer in told), told
+    await ledger.apply([hold(1, account=OTHER), reverse("spent", force=True)])
+    await ledger.aclose()
+    return path
+
+
+async def test_entries_of_an_operators_are_counted_and_clean(mended: Path) -> None:
+    report = audit(mended)
+    assert report.differences == []
+    assert (report.reversals, report.payments) == (4, 1)
+    assert (report.given_back_total, report.taken_back_total, report.paid_total) == (150, 51, 100)
+
+
+@pytest.mark.parametrize(
+    ("sql", "found"),
+    [
+        ("UPDATE transfers SET amount = 91 WHERE kind = 'reverse' AND amount = 90", "is of another amount than what"),
+        ("UPDATE transfers SET cost = 81 WHERE kind = 'reverse' AND amount = 90", "is of another cost than what"),
+        ("UPDATE transfers SET price = 7 WHERE kind = 'reverse' AND price = 70", "takes 7 from the provider, where 70"),
+        ("UPDATE transfers SET id = 'x' WHERE kind = 'reverse' AND amount = 90", "reverses what was neither credited"),
+        (
+            "UPDATE transfers SET kind = 'void' WHERE kind = 'post' AND amount = 90",
+            "reverses what was neither credited",
+        ),
+        ("UPDATE transfers SET unlimited = 0 WHERE kind = 'reverse' AND available < 0", "below zero"),
+        ("UPDATE transfers SET amount = 99 WHERE kind = 'pay'", "its transfers say"),
+        ("DELETE FROM transfers WHERE kind = 'pay'", "account source:operator: has"),
+    ],
+)
+async def test_damage_to_entries_of_an_operators_is_found(mended: Path, sql: str, found: str) -> None:
+    damage(mended, sql)
+    report = audit(mended)
+    assert not report.clean
+    assert found in "\n".join(report.differences)
 
 
 def damage(path: Path, sql: str) -> None:

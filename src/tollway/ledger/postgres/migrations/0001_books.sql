@@ -20,28 +20,28 @@ CREATE TABLE accounts (
 CREATE TABLE transfers (
     seq bigint PRIMARY KEY,
     id text NOT NULL,
-    kind text NOT NULL,  -- credit, hold, post, void, expire
+    kind text NOT NULL,  -- credit, hold, post, void, expire, reverse, pay
     at_ms bigint NOT NULL,
     account bigint NOT NULL,  -- accounts.no
     previous bigint NOT NULL,  -- transfers.seq, 0 for the account's first
-    amount bigint NOT NULL CHECK (amount >= 0),  -- credited, held, charged, or given back
+    amount bigint NOT NULL CHECK (amount >= 0),  -- credited, held, charged, given back, taken back, paid
     available bigint NOT NULL,  -- free balance of the account after it
-    counterparty bigint,  -- accounts.no; credit: the source; post: the provider
+    counterparty bigint,  -- accounts.no; credit, pay: the source; post: the provider; reverse: of what it reverses
     epoch integer,  -- hold: epochs.no of the process that owns it
     bounds text,  -- hold: what was asked for, a JSON array
-    unlimited boolean,  -- hold
-    model text,  -- hold, post, void, expire
+    unlimited boolean,  -- hold; reverse: forced; pay: in advance
+    model text,  -- hold, post, void, expire, reverse
     held bigint,  -- post, void, expire: what the hold still reserved
-    price bigint,  -- post: asked of the wallet
-    cost bigint,  -- post: owed to the provider
+    price bigint,  -- post: asked of the wallet; reverse: what the provider is owed no more
+    cost bigint,  -- post: owed to the provider; reverse: the post's
     over_max bigint,  -- post: the most that may be charged over the hold
     late boolean,  -- post: the hold had expired
-    ref text,  -- credit
+    ref text,  -- credit, pay; reverse: why
     key text  -- hold and its ends: accounts.id of what the caller's delegated key has spent
 );
 
--- An id is opened once, by a hold or a credit, whichever replica it came to, and has one of each further kind.
-CREATE UNIQUE INDEX transfers_by_id ON transfers (id, (CASE kind WHEN 'credit' THEN 'hold' ELSE kind END));
+-- An id is opened once, by a hold, a credit or a payment, whichever replica it came to, and has one of each further kind.
+CREATE UNIQUE INDEX transfers_by_id ON transfers (id, (CASE WHEN kind IN ('credit', 'pay') THEN 'hold' ELSE kind END));
 
 -- The record of a call, as JSON, beside its post or void: same seq.
 CREATE TABLE calls (
@@ -145,6 +145,14 @@ CREATE TABLE keys (
 );
 
 CREATE INDEX keys_by_account ON keys (account, id);
+
+-- What an operator last said of a wallet: frozen since then, by whom and why, or not (NULL).
+CREATE TABLE frozen (
+    account text PRIMARY KEY,
+    since_ms bigint,
+    who text,
+    why text
+);
 
 CREATE TABLE secrets (
     name text PRIMARY KEY,

@@ -98,6 +98,38 @@ JOIN accounts AS wallet ON wallet.no = hold.account
 JOIN epochs ON epochs.no = hold.epoch
 WHERE hold.id = ANY(%s::text[]) AND hold.kind = 'hold'
 
+-- name: entries
+-- Between whom a credit or a post moved money.
+SELECT entry.id, wallet.id, other.id
+FROM transfers AS entry
+JOIN accounts AS wallet ON wallet.no = entry.account
+JOIN accounts AS other ON other.no = entry.counterparty
+WHERE entry.id = ANY(%s::text[]) AND entry.kind IN ('credit', 'post')
+
+-- name: lock_payouts
+-- Until the end of the transaction. Who lowers what a provider is owed waits for others who do, since it is the sum of
+-- shards that others raise. The key is the word "payouts" in ASCII.
+SELECT pg_advisory_xact_lock(31632371580499059)
+
+-- name: owed
+-- Read after the lock.
+SELECT id, sum(credits_posted - debits_posted)::text FROM accounts WHERE id = ANY(%s::text[]) GROUP BY id
+
+-- name: frozen_of
+-- Read after the lock of their accounts, which who freezes one takes too.
+SELECT account, since_ms, who, why FROM frozen WHERE account = ANY(%s::text[]) AND since_ms IS NOT NULL
+
+-- name: frozen
+SELECT account, since_ms, who, why FROM frozen WHERE since_ms IS NOT NULL
+
+-- name: insert_frozen
+INSERT INTO frozen (account, since_ms, who, why)
+SELECT * FROM unnest(%s::text[], %s::bigint[], %s::text[], %s::text[])
+ON CONFLICT (account) DO UPDATE SET since_ms = excluded.since_ms, who = excluded.who, why = excluded.why
+
+-- name: reversed
+SELECT id FROM transfers WHERE kind = 'reverse'
+
 -- name: lock_accounts
 -- Locked in the order in which they come out, which is the same for every process: none waits in a circle.
 SELECT
@@ -352,15 +384,18 @@ ORDER BY transfer.seq
 SELECT
     transfer.at_ms / %s AS day,
     transfer.kind,
-    other.id,
+    CASE transfer.kind WHEN 'pay' THEN wallet.id ELSE other.id END AS counterparty,
     count(*),
     sum(transfer.amount)::text,
     coalesce(sum(transfer.cost), 0)::text,
-    coalesce(sum(greatest(transfer.cost - transfer.amount, 0)), 0)::text
+    coalesce(sum(greatest(transfer.cost - transfer.amount, 0)), 0)::text,
+    sum(CASE transfer.kind WHEN 'reverse' THEN transfer.price ELSE 0 END)::text,
+    CASE transfer.kind WHEN 'pay' THEN other.id ELSE '' END AS source
 FROM transfers AS transfer
 LEFT JOIN accounts AS other ON other.no = transfer.counterparty
+LEFT JOIN accounts AS wallet ON wallet.no = transfer.account AND transfer.kind = 'pay'
 WHERE transfer.kind NOT IN ('hold', 'void', 'expire')
-GROUP BY day, transfer.kind, other.id
+GROUP BY 1, 2, 3, 9
 
 -- name: unsettled
 -- Holds that expired and were never posted.

@@ -15,23 +15,23 @@ CREATE TABLE accounts (
 CREATE TABLE transfers (
     seq INTEGER PRIMARY KEY,
     id TEXT NOT NULL,
-    kind TEXT NOT NULL,  -- credit, hold, post, void, expire
+    kind TEXT NOT NULL,  -- credit, hold, post, void, expire, reverse, pay
     at_ms INTEGER NOT NULL,
     account INTEGER NOT NULL,  -- accounts.no
     previous INTEGER NOT NULL,  -- transfers.seq, 0 for the account's first
-    amount INTEGER NOT NULL CHECK (amount >= 0),  -- credited, held, charged, or given back
+    amount INTEGER NOT NULL CHECK (amount >= 0),  -- credited, held, charged, given back, taken back, paid
     available INTEGER NOT NULL,  -- free balance of the account after it
-    counterparty INTEGER,  -- accounts.no; credit: the source; post: the provider
+    counterparty INTEGER,  -- accounts.no; credit, pay: the source; post: the provider; reverse: of what it reverses
     epoch INTEGER,  -- hold: epochs.no of the process that owns it
     bounds TEXT,  -- hold: what was asked for, a JSON array
-    unlimited INTEGER,  -- hold
-    model TEXT,  -- hold, post, void, expire
+    unlimited INTEGER,  -- hold; reverse: forced; pay: in advance
+    model TEXT,  -- hold, post, void, expire, reverse
     held INTEGER,  -- post, void, expire: what the hold still reserved
-    price INTEGER,  -- post: asked of the wallet
-    cost INTEGER,  -- post: owed to the provider
+    price INTEGER,  -- post: asked of the wallet; reverse: what the provider is owed no more
+    cost INTEGER,  -- post: owed to the provider; reverse: the post's
     over_max INTEGER,  -- post: the most that may be charged over the hold
     late INTEGER,  -- post: the hold had expired
-    ref TEXT,  -- credit
+    ref TEXT,  -- credit, pay; reverse: why
     key TEXT  -- hold and its ends: accounts.id of what the caller's delegated key has spent
 );
 
@@ -137,6 +137,14 @@ CREATE TABLE keys (
 ) WITHOUT ROWID;
 
 CREATE INDEX keys_by_account ON keys (account, id);
+
+-- What an operator last said of a wallet: frozen since then, by whom and why, or not (NULL).
+CREATE TABLE frozen (
+    account TEXT PRIMARY KEY,
+    since_ms INTEGER,
+    who TEXT,
+    why TEXT
+) WITHOUT ROWID;
 
 CREATE TABLE secrets (
     name TEXT PRIMARY KEY,

@@ -74,6 +74,15 @@ FROM accounts
 INSERT INTO transfers (seq, id, kind, at_ms, account, previous, amount, available, counterparty, ref)
 VALUES (?, ?, 'credit', ?, ?, ?, ?, ?, ?, ?)
 
+-- name: insert_reverse
+INSERT INTO transfers
+    (seq, id, kind, at_ms, account, previous, amount, available, counterparty, ref, unlimited, model, price, cost)
+VALUES (?, ?, 'reverse', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: insert_pay
+INSERT INTO transfers (seq, id, kind, at_ms, account, previous, amount, available, counterparty, ref, unlimited)
+VALUES (?, ?, 'pay', ?, ?, ?, ?, ?, ?, ?, ?)
+
 -- name: insert_hold
 INSERT INTO transfers (seq, id, kind, at_ms, account, previous, amount, available, epoch, bounds, unlimited, model, key)
 VALUES (?, ?, 'hold', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -175,6 +184,10 @@ SELECT terms, secret_hash, ended_ms FROM keys WHERE account = ? AND id < ? ORDER
 -- name: count_keys
 SELECT count(*), count(*) FILTER (WHERE ended_ms IS NULL) FROM keys WHERE account = ?
 
+-- name: insert_frozen
+INSERT INTO frozen (account, since_ms, who, why) VALUES (?, ?, ?, ?)
+ON CONFLICT (account) DO UPDATE SET since_ms = excluded.since_ms, who = excluded.who, why = excluded.why
+
 -- name: insert_secret
 INSERT INTO secrets (name, value) VALUES (?, ?)
 
@@ -194,6 +207,12 @@ SELECT message_hash, expires_ms FROM revocations
 
 -- name: disabled
 SELECT id, disabled_ms, why FROM providers WHERE disabled_ms IS NOT NULL
+
+-- name: frozen
+SELECT account, since_ms, who, why FROM frozen WHERE since_ms IS NOT NULL
+
+-- name: reversed
+SELECT id FROM transfers WHERE kind = 'reverse'
 
 -- name: secrets
 SELECT name, value FROM secrets
@@ -363,18 +382,22 @@ GROUP BY named.name
 SELECT
     transfer.at_ms / ? AS day,
     transfer.kind,
-    other.id,
+    CASE transfer.kind WHEN 'pay' THEN wallet.id ELSE other.id END,
     count(*),
     sum(transfer.amount / 1000000000),
     sum(transfer.amount % 1000000000),
     coalesce(sum(transfer.cost / 1000000000), 0),
     coalesce(sum(transfer.cost % 1000000000), 0),
     coalesce(sum(max(transfer.cost - transfer.amount, 0) / 1000000000), 0),
-    coalesce(sum(max(transfer.cost - transfer.amount, 0) % 1000000000), 0)
+    coalesce(sum(max(transfer.cost - transfer.amount, 0) % 1000000000), 0),
+    coalesce(sum(CASE transfer.kind WHEN 'reverse' THEN transfer.price ELSE 0 END / 1000000000), 0),
+    coalesce(sum(CASE transfer.kind WHEN 'reverse' THEN transfer.price ELSE 0 END % 1000000000), 0),
+    CASE transfer.kind WHEN 'pay' THEN other.id ELSE '' END
 FROM transfers AS transfer
 LEFT JOIN accounts AS other ON other.no = transfer.counterparty
+LEFT JOIN accounts AS wallet ON wallet.no = transfer.account AND transfer.kind = 'pay'
 WHERE transfer.kind NOT IN ('hold', 'void', 'expire')
-GROUP BY day, transfer.kind, transfer.counterparty
+GROUP BY day, transfer.kind, transfer.counterparty, wallet.id
 
 -- name: unsettled
 -- Holds that expired and were never posted.
