@@ -127,21 +127,26 @@ async def running(
     scenarios: Mapping[str, str] | None = None,
     *,
     config: str = "",
-    ledger: Path | None = None,
+    ledger: Path | LedgerUrl | None = None,
     price: str | Mapping[str, str] = PRICE,
     provider_extra: str = "",
     model_extra: str = "",
     listen: str = "",
 ) -> AsyncIterator[Running]:
     """One simulator a provider, each named in `scenarios` with how it behaves. `config` is further TOML ahead of the
-    providers; the ledger is in memory unless `ledger` names a file; it listens at `listen`, or at any free port."""
+    providers; the ledger is in memory unless `ledger` names a file or a database; it listens at `listen`, or at
+    any free port."""
     scenarios = scenarios or {"sim": ""}
     async with contextlib.AsyncExitStack() as stack:
         simulators = {
             name: await stack.enter_async_context(await Simulator.start("127.0.0.1", 0)) for name in scenarios
         }
         place = listen or str(free_address("127.0.0.1:0"))
+        environment = {"TOLLWAY_SERVER__LISTEN": place}
         text = f'[ledger]\nurl = "{"memory:" if ledger is None else f"sqlite:///{ledger}"}"\n{config}'
+        if isinstance(ledger, LedgerUrl):
+            environment["BOOKS_PASSWORD"] = ledger.password.reveal() if ledger.password is not None else ""
+            text = f'[ledger]\nurl = "{ledger.conninfo}"\npassword_env = "BOOKS_PASSWORD"\n{config}'
         for name, scenario in scenarios.items():
             text += PROVIDER.format(
                 id=name,
@@ -154,7 +159,7 @@ async def running(
             )
 
         def read(text: str) -> Config:
-            return loads(text, {"TOLLWAY_SERVER__LISTEN": place}, Path())
+            return loads(text, environment, Path())
 
         router, url = await stack.enter_async_context(serving(read(text)))
         serving_router = Running(router, url, simulators, read, text)

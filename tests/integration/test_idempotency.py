@@ -241,6 +241,27 @@ async def test_64_equal_requests_at_once_are_one_call_and_one_charge(tmp_path, b
         assert await spent(router, wallet) == CHARGE
 
 
+async def test_64_equal_requests_at_two_routers_on_one_postgresql_are_one_call_and_one_charge(postgres):
+    with postgres().database() as books:
+        async with running(SCENARIO, ledger=books) as one, running(SCENARIO, ledger=books) as other:
+            wallet = await one.wallet("1.00")
+            answers = await asyncio.gather(
+                *(keyed(router, wallet, chat()) for _ in range(32) for router in (one, other))
+            )
+            good = [answer for answer in answers if answer.status_code == 200]
+            for answer in answers:
+                if answer.status_code != 200:
+                    conflict(answer, "idempotency_in_flight", retry="true")
+            assert sum("idempotent-replayed" not in answer.headers for answer in good) == 1
+            assert len(one.simulator.log) + len(other.simulator.log) == 1
+            for router in (one, other):
+                answer = await keyed(router, wallet, chat())
+                assert answer.headers["idempotent-replayed"] == "true"
+                assert {answer.content} == {first.content for first in good}
+                assert await spent(router, wallet) == CHARGE
+        assert operator.audit(books).clean
+
+
 # --- when a key is free again
 
 
