@@ -13,9 +13,9 @@ import pytest_asyncio
 
 from chaos.books import SqliteBooks, audit, balances, credit_at_rest, lines
 from chaos.calls import SIGN_IN_URL
-from chaos.history import write_config
 from chaos.lives import Killing, Life, Lives, beginning
 from chaos.steps import STEPS
+from chaos.trial import configure
 from helpers.running import chat
 from tollway.client.siwx import sign_in_header
 from tollway.client.wallet import SolanaWallet, account_id
@@ -37,7 +37,7 @@ class Setting:
         self._lives = lives
 
     async def open(self) -> None:
-        write_config(self.books.folder, self.books.url, self.simulator.base_url)
+        configure(self.books, self.simulator)
         await asyncio.to_thread(credit_at_rest, self.books, self.account, "1", "start")
 
     async def begin(self, killing: Killing | None = None) -> Life:

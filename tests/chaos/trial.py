@@ -51,6 +51,14 @@ price = {{ input = "{input}", output = "{output}" }}
 """
 
 
+def configure(books: Books, simulator: Simulator) -> None:
+    """Write the configuration of a router on these books, with the simulator as each of its providers."""
+    text = CONFIG.format(ledger=books.url)
+    for own, (of_prompt, of_answer) in PRICES.items():
+        text += PROVIDER.format(id=own, base_url=simulator.base_url, input=of_prompt, output=of_answer)
+    (books.folder / "tollway.toml").write_text(text)
+
+
 @dataclass
 class Tally:
     """What was done to all routers so far, and found."""
@@ -107,11 +115,7 @@ class Trial:
 
     async def open(self) -> None:
         """A configuration, and what the wallets begin with."""
-        text = CONFIG.format(ledger=self.books.url)
-        for own, (of_prompt, of_answer) in PRICES.items():
-            base_url = self.simulator.base_url
-            text += PROVIDER.format(id=own, base_url=base_url, input=of_prompt, output=of_answer)
-        (self.books.folder / "tollway.toml").write_text(text)
+        configure(self.books, self.simulator)
         for account in self.wallets.accounts:
             usd = RICH_USD if account != self.credits.wallet else POOR_USD
             await asyncio.to_thread(credit_at_rest, self.books, account, usd, "start")
