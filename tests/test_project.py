@@ -21,8 +21,13 @@ from helpers import require
 ROOT = Path(__file__).parents[1]
 PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
+EXTRAS: dict[str, list[str]] = PYPROJECT["project"]["optional-dependencies"]
 # Which part of pyproject.toml each lock file answers for.
-DECLARED: dict[str, list[str]] = {"runtime": PYPROJECT["project"]["dependencies"], **PYPROJECT["dependency-groups"]}
+DECLARED: dict[str, list[str]] = {
+    "runtime": PYPROJECT["project"]["dependencies"],
+    **PYPROJECT["dependency-groups"],
+    **EXTRAS,
+}
 DIRECT = sorted({canonicalize_name(Requirement(line).name) for lines in DECLARED.values() for line in lines})
 
 
@@ -75,10 +80,18 @@ def test_a_lock_file_holds_what_the_project_declares(path: Path) -> None:
         assert declared.specifier.contains(version, prereleases=True), f"{path.name} has {name} {version}: make lock"
 
 
-def test_tests_run_on_the_versions_that_users_get() -> None:
-    runtime, dev = locked(ROOT / "requirements/runtime.txt"), locked(ROOT / "requirements/dev.txt")
-    differ = [name for name, pin in runtime.items() if dev[name].specifier != pin.specifier]
+@pytest.mark.parametrize("part", ["runtime", *EXTRAS])
+def test_tests_run_on_the_versions_that_users_get(part: str) -> None:
+    used, dev = locked(ROOT / f"requirements/{part}.txt"), locked(ROOT / "requirements/dev.txt")
+    differ = [name for name, pin in used.items() if dev[name].specifier != pin.specifier]
     assert not differ
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_an_extra_is_installed_beside_the_router_without_moving_a_version(extra: str) -> None:
+    runtime, more = locked(ROOT / "requirements/runtime.txt"), locked(ROOT / f"requirements/{extra}.txt")
+    both = more.keys() & runtime.keys()
+    assert {name: more[name].specifier for name in both} == {name: runtime[name].specifier for name in both}
 
 
 def imported(*folders: str) -> set[str]:
@@ -115,8 +128,12 @@ def test_tests_and_benchmarks_import_only_what_is_declared() -> None:
 
 
 def test_what_an_extra_brings_is_tested() -> None:
-    extras = PYPROJECT["project"]["optional-dependencies"]
-    assert {line for lines in extras.values() for line in lines} <= set(DECLARED["dev"])
+    assert {line for lines in EXTRAS.values() for line in lines} <= set(DECLARED["dev"])
+
+
+def test_the_page_for_operators_installs_from_every_lock_file_but_the_developers() -> None:
+    page = (ROOT / "docs" / "operate.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"requirements/(\w+)\.txt", page)) == {"build", "runtime", *EXTRAS}
 
 
 def test_each_direct_dependency_has_a_reason() -> None:
