@@ -252,7 +252,8 @@ class Pipeline:
         run.trail.attempts.append(run.snapshot.attempts.ended(source, relayed.fault, reading, whole=whole))
         if relayed.stop in ("total", "drain"):
             await run.reply.quiet()
-            if not run.reply.started:  # the error has its own status, and such a call is never charged
+            paying = run.unread and relayed.stop == "total"  # whoever leaves first must not have the tokens for nothing
+            if not run.reply.started and not paying:  # the error has its own status, and costs nothing
                 return await self._no_token(run, Interrupted(relayed.stop))
         if whole and run.keeper is not None:
             run.keeper.whole(relayed.withheld)

@@ -341,6 +341,22 @@ async def test_a_stream_whose_client_left_is_read_to_its_end_kept_and_charged_on
         assert await spent(router, wallet) == CHARGE
 
 
+async def test_a_stream_that_outlasts_its_time_is_paid_for_also_when_its_client_left_before_it_began(ledger):
+    total = 'timeouts = { total = "600ms" }'
+    async with running(LOCKSTEP, model_extra=total, ledger=ledger) as router:
+        wallet = await router.wallet("1.00")
+        async with streaming(router, wallet, BODIES["stream"], **{"idempotency-key": "a"}) as stream:
+            await router.simulator.seen(1)
+            stream.leave()
+            await caught_up(router)
+            router.simulator.step("k", 4)
+            call = await settled(router, wallet)
+        assert (call["ended"], call["delivery"]) == ("cut_by_router", "none")
+        assert call["charged"] == await spent(router, wallet) > 20 * 1_000
+        router.simulator.free("k")
+        assert "idempotent-replayed" not in (await keyed(router, wallet, BODIES["stream"])).headers
+
+
 async def test_a_batch_call_whose_client_left_is_kept_too(ledger):
     async with running({"sim": "tokens=5&prompt_tokens=20&barrier=b"}, ledger=ledger) as router:
         wallet = await router.wallet("1.00")
