@@ -31,12 +31,14 @@ class Replicas:
     trial: Trial
     server: OwnServer
     lives: list[Life] = field(default_factory=list)
+    _rounds: int = 0
 
     async def round(self, fate: str | None = None) -> None:
         """Make up the number, load, let `fate` have its way (else the next in turn), compare."""
         trial = self.trial
         trial.name = f"p{trial.tally.kills.total() + 1}"
-        fate = FATES[trial.tally.kills.total() % len(FATES)] if fate is None else fate
+        fate = FATES[self._rounds % len(FATES)] if fate is None else fate
+        self._rounds += 1
         killing = killing_at(trial, fate) if fate in STEPS else Killing()
         while len(self.lives) < 2:
             self.lives.append(await trial.begin(killing if self.lives else None))  # the last one is the one to die
