@@ -1,6 +1,6 @@
 """A caller's Idempotency-Key, as the books see it: who claims one, and the answer kept under it.
 
-Only hashes of the key and of the request are here. A claim belongs to an account, whichever key or wallet it came with.
+Only hashes of the key and of the request are here. A claim belongs to an account.
 """
 
 import msgspec

@@ -85,7 +85,9 @@ class Claims:
         self._read.pop(claim.place, None)
 
     def remember(self, place: str, claim: KnownClaim | None) -> None:
-        """Note what a store says. What was made since says more."""
+        """Note what a store says, unless a claim was made since: it says more, now and once it is on disk."""
+        if place in self:
+            return
         if len(self._read) >= READ_MAX:
             self._read.clear()
         self._read[place] = claim

@@ -1,24 +1,173 @@
-"""Claims in memory, and the rules that stores have no part in."""
+"""The rules of Idempotency-Keys, and claims in memory."""
 
-from helpers.ledgers import OTHER, START_MS, WALLET, credit, fresh_id, hold, post
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from helpers.ledgers import OTHER, START_MS, WALLET, credit, fresh_id, hold, post, void
 from tollway.domain.claims import Claim, Kept
-from tollway.domain.commands import Hold, Post
+from tollway.domain.commands import Claimed, Command, Held, Hold, Post, Posted, Refused
 from tollway.ledger import claims
 from tollway.ledger.books import Books
-from tollway.ledger.claims import Claims, place_of
-from tollway.ledger.decision import KnownClaim
+from tollway.ledger.claims import CLAIM_MS, Claims, place_of
+from tollway.ledger.decision import Decision, Expire, KnownClaim
+from tollway.ledger.transfer import COUNTER_NANO_MAX, REVENUE, provider_account
 
-KEY = "ab" * 32
+KEY, REQUEST = "ab" * 32, "cd" * 32
+
+
+class Ledger:
+    """The book with an empty memory, and a wallet with credit."""
+
+    def __init__(self) -> None:
+        self.books = Books(complete=True)
+        self.tell(credit(10**9))
+
+    def tell(self, command: Command | Expire, at_ms: int = START_MS) -> Decision:
+        decision = self.books.decide(command, at_ms)
+        self.books.enter(decision)
+        return decision
+
+
+def keyed(id: str, key: str = KEY, request: str = REQUEST) -> Hold:
+    return hold(1, id=id, claim=Claim(key=key, request=request))
+
+
+def keeping(id: str, kept: Kept | None) -> Post:
+    plain = post(id, 1)
+    return Post(id=id, price=1, provider=plain.provider, cost=0, record=plain.record, kept=kept)
 
 
 def known(place: str, id: str = "a") -> KnownClaim:
-    return KnownClaim(place, id, "cd" * 32, START_MS)
+    return KnownClaim(place, id, REQUEST, START_MS)
+
+
+# --- the rules
+
+
+@dataclass
+class Call:
+    """What a model of the rules knows of the call that claimed a key last."""
+
+    id: str
+    request: str
+    at_ms: int
+    state: str = "pending"
+
+    def live(self, at_ms: int) -> bool:
+        return at_ms - self.at_ms < CLAIM_MS and self.state in ("pending", "answered")
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["hold", "other hold", "answer", "post", "void", "expire", "late answer", "a day"]),
+        st.sampled_from(["x", "y"]),
+    ),
+    max_size=30,
+)
+
+
+@given(STEPS)
+def test_whatever_happens_a_key_is_held_by_the_newest_call_in_flight_or_answered_within_a_day(
+    steps: list[tuple[str, str]],
+) -> None:
+    ledger, at_ms = Ledger(), START_MS
+    held: dict[str, Call] = {}
+    expired: dict[str, str] = {}
+    for step, key in steps:
+        call = held.get(key)
+        if step == "a day":
+            at_ms += CLAIM_MS
+        elif step in ("hold", "other hold"):
+            own, request = fresh_id(), REQUEST if step == "hold" else "ef" * 32
+            result = ledger.tell(keyed(own, key, request), at_ms).result
+            if call is not None and call.live(at_ms):
+                answered = call.state == "answered"
+                assert result == Claimed(id=call.id, answered=answered, same=call.request == request)
+            else:
+                assert isinstance(result, Held)
+                held[key] = Call(own, request, at_ms)
+        elif step == "late answer" and key in expired:
+            decision = ledger.tell(keeping(expired.pop(key), Kept(key=key, answer=b"{}")), at_ms)
+            assert isinstance(decision.result, Posted) and decision.result.late
+            if call is not None and decision.claim is not None:
+                assert decision.claim.id == call.id
+                call.state = "answered"
+        elif call is not None and call.state == "pending":
+            end(ledger, step, key, call, at_ms)
+            if call.state == "expired":
+                expired[key] = call.id
+
+
+def end(ledger: Ledger, step: str, key: str, call: Call, at_ms: int) -> None:
+    kept = Kept(key=key, answer=b"{}")
+    ends: dict[str, tuple[Command | Expire, str]] = {
+        "answer": (keeping(call.id, kept), "answered"),
+        "post": (keeping(call.id, None), "posted"),
+        "void": (void(call.id), "voided"),
+        "expire": (Expire(id=call.id), "expired"),
+    }
+    if step in ends:
+        command, call.state = ends[step]
+        decision = ledger.tell(command, at_ms)
+        assert (decision.claim is not None) == (decision.answer is not None) == (step == "answer")
+
+
+def test_a_repeated_hold_is_answered_as_before_and_claims_nothing_anew() -> None:
+    ledger, own = Ledger(), fresh_id()
+    first = ledger.tell(keyed(own))
+    again = ledger.tell(keyed(own))
+    assert first.claim is not None and again.claim is None
+    assert first.result == again.result
+
+
+def test_a_hold_that_no_counter_can_carry_claims_nothing() -> None:
+    ledger = Ledger()
+    ledger.books.account(REVENUE).credits_pending = COUNTER_NANO_MAX
+    decision = ledger.tell(keyed(fresh_id()))
+    assert decision.result == Refused(reason="invalid_amount")
+    assert decision.claim is None
+
+
+def test_a_post_that_no_counter_can_carry_keeps_nothing() -> None:
+    ledger, own = Ledger(), fresh_id()
+    ledger.tell(keyed(own))
+    command = Post(id=own, price=1, provider="p", cost=1, record=post(own, 1).record, kept=Kept(key=KEY, answer=b"{}"))
+    ledger.books.account(provider_account("p")).credits_posted = COUNTER_NANO_MAX
+    decision = ledger.tell(command)
+    assert decision.result == Refused(reason="invalid_amount")
+    assert (decision.claim, decision.answer) == (None, None)
+
+
+@pytest.mark.parametrize("key", ["another", KEY])
+def test_a_post_keeps_nothing_under_a_key_that_its_call_has_not_claimed(key: str) -> None:
+    ledger, own = Ledger(), fresh_id()
+    ledger.tell(hold(1, id=own))
+    decision = ledger.tell(keeping(own, Kept(key=key, answer=b"{}")))
+    assert isinstance(decision.result, Posted)
+    assert (decision.claim, decision.answer) == (None, None)
+
+
+def test_only_holds_and_posts_with_a_key_want_a_claim() -> None:
+    ledger, own = Ledger(), fresh_id()
+    ledger.tell(keyed(own))
+    kept, wanted, chain = Kept(key=KEY, answer=b"{}"), place_of(WALLET, KEY), ledger.books.chain
+    assert claims.place_wanted(keyed(own), chain) == wanted
+    assert claims.place_wanted(keeping(own, kept), chain) == wanted
+    assert claims.place_wanted(keeping(fresh_id(), kept), chain) is None
+    assert claims.place_wanted(keeping(own, None), chain) is None
+    assert claims.place_wanted(hold(1), chain) is None
 
 
 def test_a_place_tells_accounts_and_keys_apart_and_shows_neither() -> None:
-    places = {place_of(account, key) for account in (WALLET, OTHER) for key in (KEY, "cd" * 32)}
+    places = {place_of(account, key) for account in (WALLET, OTHER) for key in (KEY, REQUEST)}
     assert len(places) == 4
     assert all(len(place) == 32 and WALLET not in place and KEY not in place for place in places)
+
+
+# --- in memory
 
 
 def test_what_was_made_says_more_than_what_was_read() -> None:
@@ -27,6 +176,9 @@ def test_what_was_made_says_more_than_what_was_read() -> None:
     memory.enter(known("p", "made"))
     memory.remember("p", known("p", "read"))
     assert memory.get("p") == known("p", "made")
+    memory.rotate()
+    memory.rotate()
+    assert "p" not in memory
 
 
 def test_two_rotations_drop_what_was_made() -> None:
@@ -50,31 +202,3 @@ def test_however_many_keys_are_asked_for_memory_stays_bounded() -> None:
     for number in range(claims.READ_MAX + 1):
         memory.remember(str(number), None)
     assert "0" not in memory and str(claims.READ_MAX) in memory
-
-
-def test_only_holds_and_posts_with_a_key_want_a_claim() -> None:
-    keyed: Hold = hold(1, claim=Claim(key=KEY, request="cd" * 32))
-    books = Books(complete=True)
-    books.enter(books.decide(credit(10), START_MS))
-    books.enter(books.decide(keyed, START_MS))
-    kept = Kept(key=KEY, answer=b"{}")
-    wanted = place_of(WALLET, KEY)
-    assert claims.place_wanted(keyed, books.chain) == wanted
-    assert claims.place_wanted(keeping(keyed.id, kept), books.chain) == wanted
-    assert claims.place_wanted(keeping(fresh_id(), kept), books.chain) is None
-    assert claims.place_wanted(keeping(keyed.id, None), books.chain) is None
-    assert claims.place_wanted(hold(1), books.chain) is None
-
-
-def test_a_post_that_is_refused_keeps_nothing() -> None:
-    keyed = hold(1, claim=Claim(key=KEY, request="cd" * 32))
-    books = Books(complete=True)
-    books.enter(books.decide(credit(10), START_MS))
-    books.enter(books.decide(keyed, START_MS))
-    too_much = Post(id=keyed.id, price=1, provider="p", cost=10**18, record=post(keyed.id, 1).record, kept=None)
-    assert books.decide(too_much, START_MS).claim is None
-
-
-def keeping(id: str, kept: Kept | None) -> Post:
-    plain = post(id, 1)
-    return Post(id=id, price=1, provider=plain.provider, cost=0, record=plain.record, kept=kept)
