@@ -3,34 +3,17 @@
 import asyncio
 from typing import Any
 
-import msgspec
 import pytest
 
 from helpers.refusals import refused
+from helpers.replayed import replayed
 from helpers.running import PRICE, Running, chat, running
 from helpers.settled import check_books, settled
 from helpers.until import until
 from tollway.client.wallet import Wallet
-from tollway.domain.asked import Asked
-from tollway.domain.plan import Verdict
-from tollway.routing.replay import replay
 
 BOTH = {"a": "tokens=5&barrier=b", "b": "tokens=5&barrier=b"}
 ORDERED = {"provider": {"order": ["a", "b"]}}
-
-
-class Route(msgspec.Struct):
-    seed: int
-    verdicts: tuple[Verdict, ...]
-    asked: Asked
-
-
-def replayed(router: Running, generation: dict[str, Any]) -> bool:
-    """Whether the recorded decision comes out again."""
-    route = msgspec.convert(generation["route"], Route)
-    catalog = router.router.services.pipeline.snapshot.catalog
-    asked = route.asked.call(generation["model_asked"])
-    return replay(asked, catalog, route.verdicts, seed=route.seed).verdicts == route.verdicts
 
 
 async def calls(router: Running, wallet: Wallet, count: int) -> list[asyncio.Future[Any]]:
