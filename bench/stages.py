@@ -25,7 +25,7 @@ from tollway.intake.parse import parse
 from tollway.ledger.booking import Bookings
 from tollway.ledger.memory import MemoryLedger
 from tollway.metering import meter, terms
-from tollway.routing.catalog import Catalog, ProviderInfo
+from tollway.routing.catalog import Catalog
 from tollway.routing.health import ALL_WELL
 from tollway.routing.plan import plan
 from tollway.upstream.dialects.openai_openai import OpenAIOpenAI
@@ -95,7 +95,7 @@ async def main() -> None:
     candidate = Candidate(
         provider="p", model="m/model", upstream="model", tariff=tariff, context_length=100_000, max_output_tokens=1_000
     )
-    catalog = Catalog([candidate], {}, [ProviderInfo("p", "p")])
+    catalog = Catalog([candidate], {}, ["p"])
     call = parse(REQUEST, id=new_id(clock.now_ms()), limits=Limits())
     chosen = plan(call, catalog, ALL_WELL, seed=1)
     dialect = OpenAIOpenAI(Endpoint(id="p", base_url="http://127.0.0.1:1/v1", api_key="key-0123456789"), clock)

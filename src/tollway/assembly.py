@@ -27,7 +27,7 @@ from tollway.limits.counts import Counts
 from tollway.limits.providers import Gate, Gates
 from tollway.limits.wallets import Wallets
 from tollway.metering.price_list import PriceList, remarks
-from tollway.routing.catalog import Catalog, ProviderInfo
+from tollway.routing.catalog import Catalog
 from tollway.snapshot import Snapshot, Welcome
 from tollway.upstream.attempts import Attempts
 from tollway.upstream.dialect import Dialect
@@ -131,7 +131,7 @@ def catalog(config: Config, prices: PriceList) -> Catalog:
         for listed in [prices[provider.id, model.id]]
     ]
     aliases = {alias: model.id for provider in config.providers for model in provider.models for alias in model.aliases}
-    return Catalog(candidates, aliases, [ProviderInfo(provider.id, provider.id) for provider in config.providers])
+    return Catalog(candidates, aliases, [provider.id for provider in config.providers])
 
 
 def allowances(limits: schema.Limits) -> Allowances:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from tollway.domain.call import Call, Preferences, PromptSize
 from tollway.domain.plan import Candidate
 from tollway.domain.price import Price, Rates, Tariff
-from tollway.routing.catalog import Catalog, ProviderInfo
+from tollway.routing.catalog import Catalog
 
 USD_PER_MILLION = 1_000_000  # in pico-USD per token
 
@@ -32,7 +32,7 @@ def candidate(
 def catalog(*candidates: Candidate, aliases: Mapping[str, str] = {}, providers: Sequence[str] = ()) -> Catalog:
     """With the candidates' providers, and those of `providers` that serve nothing."""
     names = dict.fromkeys([*(c.provider for c in candidates), *providers])
-    return Catalog(candidates, aliases, [ProviderInfo(name, name.title()) for name in names])
+    return Catalog(candidates, aliases, list(names))
 
 
 def call(

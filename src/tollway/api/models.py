@@ -79,9 +79,9 @@ def _view(services: Services, model: Model, disabled: Collection[str]) -> ModelV
     modalities = {kind for candidate in model.candidates for kind in candidate.part_tokens}
     return ModelView(
         id=model.id,
-        created=model.created or services.started_s,
+        created=services.started_s,
         owned_by=model.id.split("/", 1)[0] if "/" in model.id else cheapest.provider,
-        name=model.name,
+        name=model.id,
         aliases=model.aliases,
         context_length=model.context_length,
         max_output_tokens=model.max_output_tokens,

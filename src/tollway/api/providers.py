@@ -29,14 +29,14 @@ async def providers(services: Services, request: Request) -> Answered:
     catalog = services.snapshot.catalog
     disabled = await services.ledger.disabled()
     views = []
-    for info in catalog.providers:
-        stats = services.health.stats(info.id)
+    for provider in catalog.providers:
+        stats = services.health.stats(provider)
         views.append(
             ProviderView(
-                id=info.id,
-                name=info.name,
-                status="disabled" if info.id in disabled else stats.status,
-                models=[candidate.model for candidate in catalog.served_by(info.id)],
+                id=provider,
+                name=provider,
+                status="disabled" if provider in disabled else stats.status,
+                models=[candidate.model for candidate in catalog.served_by(provider)],
                 attempts=stats.attempts,
                 uptime=stats.uptime,
                 first_token_ms=stats.first_token_ms,

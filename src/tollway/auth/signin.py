@@ -38,8 +38,6 @@ from tollway.domain.errors import (
 from tollway.domain.seams import Ledger
 from tollway.wire import chains
 
-SCOPE_PREFIX = "urn:tollway:scope:"
-
 _BEARER = b"bearer "
 _SIGN_IN = "Sign-In-With-X header"
 _TOKEN = "bearer token"  # noqa: S105  # its name, not its value
@@ -122,7 +120,7 @@ class SignIn:
         nonce_expires_ms = self._check_nonce(message, now_ms, scope)
         self._check_signature(envelope, message, window, now_ms)
         ours = nonce_expires_ms is not None
-        caller = _caller(envelope, message, window, ours)
+        caller = _caller(envelope, message, window)
         self._policy.check_account(caller.account)
         single_use = is_single_use(envelope, ours)
         await self._check_revoked(caller, single_use=single_use)
@@ -195,15 +193,12 @@ def _choose(sign_in: bytes | None, authorization: bytes | None) -> tuple[bytes, 
     raise MissingSignIn(f"Sign in with a wallet. {HOW} The same value may come as a bearer token.")
 
 
-def _caller(envelope: Envelope, message: SignInMessage, window: Window, ours: bool) -> Caller:
-    named = (resource for resource in message.resources if resource.startswith(SCOPE_PREFIX))
+def _caller(envelope: Envelope, message: SignInMessage, window: Window) -> Caller:
     return Caller(
         account=chains.account_id(message.chain, message.address),
         caip_account_id=f"{message.chain}:{message.address}",
         message_hash=hashlib.sha256(envelope.text.encode()).hexdigest(),
         expires_at=-(-window.expires_ms // 1000),
-        scopes=frozenset(named) if ours else frozenset(),
-        fresh=ours,
     )
 
 

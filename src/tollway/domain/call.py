@@ -15,8 +15,6 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     caip_account_id: str  # CAIP-10, as signed in
     message_hash: str  # sha256, hex, of the signed message: what DELETE /session revokes; or of the key's secret
     expires_at: int  # Unix seconds; 0: a key that doesn't
-    scopes: frozenset[str] = frozenset()  # urn:tollway:scope:* named in Resources, when the nonce was ours
-    fresh: bool = False  # a server-issued single-use nonce was burned for this very call
     key: Key | None = None  # None: the wallet itself
 
 

@@ -20,25 +20,11 @@ from tollway.routing.route import Route, route_of
 SUFFIXES: Mapping[str, Sort] = MappingProxyType({":floor": "price", ":nitro": "throughput"})
 
 
-class ProviderInfo(msgspec.Struct, frozen=True):
-    id: str
-    name: str
-
-
-class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a listing shows of a model beyond what its candidates say."""
-
-    name: str | None = None  # None: its id
-    created: int = 0  # Unix seconds
-
-
 class Model(msgspec.Struct, frozen=True, kw_only=True):
     """A public model and who serves it, as GET /models lists it. The two sizes are the largest that any candidate
     has, in tokens."""
 
     id: str
-    name: str
-    created: int
     context_length: int
     max_output_tokens: int
     aliases: tuple[str, ...]
@@ -56,7 +42,7 @@ class Resolution(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Catalog:
-    """Immutable. `aliases` maps an alias to a model's id.
+    """Immutable. `aliases` maps an alias to a model's id; `providers` are ids.
 
     Raises ValueError when a provider repeats, is unknown, or has a colon in its id (which marks a pin); when a provider
     serves a model twice; or when an alias stands for nothing or is a model's id."""
@@ -65,14 +51,13 @@ class Catalog:
         self,
         candidates: Iterable[Candidate],
         aliases: Mapping[str, str],
-        providers: Sequence[ProviderInfo],
-        facts: Mapping[str, ModelFacts] = MappingProxyType({}),
+        providers: Sequence[str],
     ) -> None:
         self._served: dict[str, list[Candidate]] = {}
         for provider in providers:
-            if ":" in provider.id or provider.id in self._served:
-                raise ValueError(f"provider id {provider.id!r} repeats or has a colon")
-            self._served[provider.id] = []
+            if ":" in provider or provider in self._served:
+                raise ValueError(f"provider id {provider!r} repeats or has a colon")
+            self._served[provider] = []
         self._routes: dict[str, Route] = {}  # by key
         self._upstreams: dict[tuple[str, str], Route] = {}  # by provider and its own name for the model
         by_model: dict[str, list[Route]] = {}
@@ -92,11 +77,10 @@ class Catalog:
         self._names: dict[str, Resolution] = {}  # by id, and by alias
         for model_id, listed in by_model.items():
             routes = tuple(listed)
-            model = _model(model_id, routes, names.get(model_id, ()), facts.get(model_id, ModelFacts()))
+            model = _model(model_id, routes, names.get(model_id, ()))
             self._names[model_id] = Resolution(model=model, asked=routes, every=routes)
         self._models = MappingProxyType({model_id: found.model for model_id, found in self._names.items()})
         self._names |= {alias: self._names[model_id] for alias, model_id in aliases.items()}
-        self._providers = tuple(providers)
 
     @property
     def models(self) -> Mapping[str, Model]:
@@ -104,8 +88,9 @@ class Catalog:
         return self._models
 
     @property
-    def providers(self) -> tuple[ProviderInfo, ...]:
-        return self._providers
+    def providers(self) -> KeysView[str]:
+        """Their ids, in the order in which they were given."""
+        return self._served.keys()
 
     @property
     def keys(self) -> KeysView[str]:
@@ -177,12 +162,10 @@ class Catalog:
         raise ModelNotFound(f"{what}{did_you_mean(near)} {where}", param=param, details={"did_you_mean": list(near)})
 
 
-def _model(id: str, routes: Sequence[Route], aliases: Sequence[str], facts: ModelFacts) -> Model:
+def _model(id: str, routes: Sequence[Route], aliases: Sequence[str]) -> Model:
     candidates = tuple(route.candidate for route in routes)
     return Model(
         id=id,
-        name=facts.name or id,
-        created=facts.created,
         context_length=max(candidate.context_length for candidate in candidates),
         max_output_tokens=max(candidate.max_output_tokens for candidate in candidates),
         aliases=tuple(aliases),

@@ -42,7 +42,6 @@ async def test_a_solana_key_is_an_account_on_its_network() -> None:
     caller = await Gate().sign_in.identify(header(SOLANA), None)
     assert caller.account == caller.caip_account_id == f"{SOLANA.chain}:{SOLANA.address}"
     assert caller.expires_at == (NOW_MS + HOUR_MS) // 1000
-    assert (caller.fresh, caller.scopes) == (False, frozenset())
 
 
 async def test_an_evm_key_is_one_account_on_every_chain_and_shown_as_signed_in() -> None:

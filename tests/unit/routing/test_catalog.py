@@ -3,7 +3,7 @@ import pytest
 from helpers.routes import candidate, catalog
 from tollway.domain.call import Preferences
 from tollway.domain.errors import ModelNotFound, ProviderNotFound
-from tollway.routing.catalog import Catalog, ModelFacts, ProviderInfo, Resolution
+from tollway.routing.catalog import Catalog, Resolution
 
 TWO = catalog(
     candidate("east", "acme/m", upstream="m-2024"),
@@ -111,31 +111,20 @@ def test_known_providers_in_preferences_pass() -> None:
     TWO.require_providers(Preferences(order=("east",), only=("east", "west"), ignore=("west",)))
 
 
-def test_a_model_lists_its_facts_and_the_largest_sizes_of_its_candidates() -> None:
+def test_a_model_lists_its_aliases_and_the_largest_sizes_of_its_candidates() -> None:
     small = candidate("east", "acme/m")
     large = candidate("west", "acme/m")
     large = type(large)(**{f: getattr(large, f) for f in large.__struct_fields__} | {"context_length": 99_999})
-    made = Catalog(
-        [small, large],
-        {"m": "acme/m", "em": "acme/m"},
-        [ProviderInfo("east", "East"), ProviderInfo("west", "West")],
-        {"acme/m": ModelFacts(name="Acme M", created=1_700_000_000)},
-    )
-    model = made.models["acme/m"]
-    assert (model.name, model.created, model.aliases) == ("Acme M", 1_700_000_000, ("m", "em"))
+    model = Catalog([small, large], {"m": "acme/m", "em": "acme/m"}, ["east", "west"]).models["acme/m"]
+    assert (model.id, model.aliases) == ("acme/m", ("m", "em"))
     assert (model.context_length, model.max_output_tokens) == (99_999, 1024)
     assert model.candidates == (small, large)
-
-
-def test_a_model_without_facts_is_named_by_its_id() -> None:
-    model = TWO.models["acme/big"]
-    assert (model.name, model.created, model.aliases) == ("acme/big", 0, ("west:odd",))
 
 
 def test_the_catalog_lists_models_by_id_providers_and_what_each_serves() -> None:
     made = catalog(candidate("east", "b/b"), candidate("east", "a/a"), aliases={"a": "a/a"}, providers=["idle"])
     assert list(made.models) == ["b/b", "a/a"]
-    assert made.providers == (ProviderInfo("east", "East"), ProviderInfo("idle", "Idle"))
+    assert list(made.providers) == ["east", "idle"]
     assert [c.model for c in made.served_by("east")] == ["b/b", "a/a"]
     assert made.served_by("idle") == made.served_by("nobody") == ()
     assert list(made.keys) == ["east:b/b", "east:a/a"]
@@ -146,23 +135,18 @@ def test_the_listing_of_models_cant_be_written_to() -> None:
         TWO.models["x"] = TWO.models["acme/m"]  # type: ignore[index]
 
 
-EAST = ProviderInfo("east", "East")
-
-
 @pytest.mark.parametrize(
     ("candidates", "aliases", "providers"),
     [
-        ([candidate("east"), candidate("east")], {}, [EAST]),
-        ([candidate("nobody")], {}, [EAST]),
-        ([], {}, [EAST, EAST]),
-        ([], {}, [ProviderInfo("ea:st", "East")]),
-        ([candidate("east")], {"m": "acme/none"}, [EAST]),
-        ([candidate("east")], {"acme/m": "acme/m"}, [EAST]),
+        ([candidate("east"), candidate("east")], {}, ["east"]),
+        ([candidate("nobody")], {}, ["east"]),
+        ([], {}, ["east", "east"]),
+        ([], {}, ["ea:st"]),
+        ([candidate("east")], {"m": "acme/none"}, ["east"]),
+        ([candidate("east")], {"acme/m": "acme/m"}, ["east"]),
     ],
     ids=["model twice", "unknown provider", "provider twice", "colon", "dangling alias", "alias is an id"],
 )
-def test_a_catalog_that_contradicts_itself_cant_be_built(
-    candidates: list, aliases: dict, providers: list[ProviderInfo]
-) -> None:
+def test_a_catalog_that_contradicts_itself_cant_be_built(candidates: list, aliases: dict, providers: list[str]) -> None:
     with pytest.raises(ValueError, match=r"provider|alias|candidate"):
         Catalog(candidates, aliases, providers)

@@ -14,7 +14,7 @@ from tollway.domain.plan import Candidate, Plan
 from tollway.domain.price import Price, Rates, Tariff
 from tollway.intake.parse import Limits, parse
 from tollway.intake.schema import PREFERENCES
-from tollway.routing.catalog import Catalog, ProviderInfo
+from tollway.routing.catalog import Catalog
 from tollway.routing.explain import REASONS
 from tollway.routing.plan import plan
 
@@ -42,7 +42,7 @@ def served() -> Catalog:
         for provider in CONFIG["providers"]
         for model in provider["models"]
     ]
-    providers = [ProviderInfo(provider["id"], provider["id"]) for provider in CONFIG["providers"]]
+    providers = [provider["id"] for provider in CONFIG["providers"]]
     return Catalog(candidates, {"large": "acme/large"}, providers)
 
 
