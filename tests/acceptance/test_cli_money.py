@@ -126,3 +126,13 @@ def test_a_provider_is_paid_no_more_than_it_is_owed_once(folder: Path) -> None:
 )
 def test_a_mistake_is_one_line(wrong: tuple[str, ...], folder: Path) -> None:
     complaint(here("ledger", *wrong, cwd=folder))
+
+
+def test_a_journal_is_printed_or_written_to_a_new_file(folder: Path) -> None:
+    export = ("ledger", "export", "--format", "beancount")
+    said = printed(here(*export, cwd=folder))
+    assert said.startswith("; Books of a Tollway router.\n") and "Assets:Sources:Operator" in said
+    assert printed(here(*export, "--out", "journal", cwd=folder)) == "wrote the journal to journal\n"
+    assert (folder / "journal").read_text() == said
+    assert "File exists" in complaint(here(*export, "--out", "journal", cwd=folder))
+    assert "--out" in complaint(here(*export, "--json", cwd=folder))

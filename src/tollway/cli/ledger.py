@@ -9,6 +9,7 @@ from tollway.api.session import entry_view
 from tollway.cli.common import CommandFailed, ConfigOption, JsonFlag, command, out, print_json
 from tollway.cli.ledger_backup import backup, restore
 from tollway.cli.ledger_entries import freeze, pay_provider, reverse, unfreeze
+from tollway.cli.ledger_export import export
 from tollway.cli.ledger_report import report
 from tollway.cli.progress import working
 from tollway.cli.settings import ledger_url
@@ -118,5 +119,5 @@ def audit(config: ConfigOption = None, as_json: JsonFlag = False) -> None:
 app.command("report")(report)
 app.command("backup")(backup)
 app.command("restore")(restore)
-for entry in (freeze, unfreeze, reverse, pay_provider):
+for entry in (export, freeze, unfreeze, reverse, pay_provider):
     app.command(entry.__name__.replace("_", "-"))(entry)

@@ -1,6 +1,6 @@
 """A store as an operator reaches it from outside a router: what each kind of books has to offer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from tollway.domain.commands import Balance, Disabled, Frozen, Result, Statement
@@ -8,6 +8,7 @@ from tollway.domain.recount import RecountSums
 from tollway.ledger.audit import AuditReport
 from tollway.ledger.control import ControlCommand
 from tollway.ledger.report import Money
+from tollway.ledger.transfer import Transfer
 
 
 class Desk(Protocol):
@@ -31,5 +32,8 @@ class Desk(Protocol):
 
     def recounts(self, after_ms: int) -> list[RecountSums]:
         """Calls posted since, by provider and model, that our own tokenizer has counted again."""
+
+    def transfers(self) -> Iterator[Transfer]:
+        """All there are, by their place; from one moment, and never all in memory."""
 
     def audit(self) -> AuditReport: ...

@@ -7,7 +7,7 @@ Knows nothing of terminals: results and errors are values. How a store is reache
 import datetime as dt
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tollway.config.places import LedgerUrl
@@ -28,6 +28,8 @@ from tollway.ledger.audit import AuditReport
 from tollway.ledger.control import ControlCommand
 from tollway.ledger.desk import Desk
 from tollway.ledger.extra import postgres_desk
+from tollway.ledger.journal import Format
+from tollway.ledger.journal import journal as make_journal
 from tollway.ledger.report import MoneyReport, check_days
 from tollway.ledger.report import report as make_report
 from tollway.ledger.sqlite.backup import Copied
@@ -110,6 +112,12 @@ def report(books: Books, first: dt.date | None = None, last: dt.date | None = No
     """The operator's money over a period of UTC days, both included. Raises ValueError (period) and LedgerUnusable."""
     check_days(first, last)
     return make_report(desk(books).money(), first, last)
+
+
+def journal(books: Books, style: Format, first: dt.date | None = None, last: dt.date | None = None) -> Iterator[str]:
+    """The books as text for hledger or beancount, bit by bit. Raises ValueError (period) and LedgerUnusable."""
+    check_days(first, last)
+    return make_journal(desk(books).transfers(), style, first, last)
 
 
 def backup(books: Books, file: Path) -> Copied:

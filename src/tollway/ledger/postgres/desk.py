@@ -25,7 +25,7 @@ from tollway.ledger.postgres.server import conninfo, unusable
 from tollway.ledger.postgres.store import PostgresLedger
 from tollway.ledger.report import Flow, Money
 from tollway.ledger.statement import check_limit, decode_cursor, statement_of
-from tollway.ledger.transfer import Account
+from tollway.ledger.transfer import Account, Transfer
 from tollway.ledger.usage import DAY_MS
 
 ROWS_AT_ONCE = 2_000  # that an audit fetches; the rest stays with the server
@@ -106,6 +106,13 @@ class PostgresDesk:
     def recounts(self, after_ms: int) -> list[RecountSums]:
         with self._reading() as connection:
             return [recount_sums(row) for row in connection.execute(QUERIES["recounts"], (after_ms,))]
+
+    def transfers(self) -> Iterator[Transfer]:
+        with self._reading() as connection, connection.cursor(name="transfers") as transfers:
+            transfers.itersize = ROWS_AT_ONCE
+            transfers.execute(QUERIES["all_transfers"])
+            for row in transfers:
+                yield read_transfer(row)
 
     def audit(self) -> AuditReport:
         with self._reading() as connection:

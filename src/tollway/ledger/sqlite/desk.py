@@ -6,7 +6,7 @@ read-only.
 
 import asyncio
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tollway.domain.clock import SystemClock
@@ -15,7 +15,7 @@ from tollway.domain.errors import LedgerLocked, LedgerUnusable
 from tollway.domain.observer import NullObserver
 from tollway.domain.recount import RecountSums
 from tollway.ledger.audit import AuditReport
-from tollway.ledger.batch import recount_sums
+from tollway.ledger.batch import read_transfer, recount_sums
 from tollway.ledger.control import ControlCommand, ControlUnreachable, control
 from tollway.ledger.report import Money
 from tollway.ledger.sqlite import audit as audits
@@ -25,6 +25,7 @@ from tollway.ledger.sqlite.money import read_money
 from tollway.ledger.sqlite.queries import QUERIES
 from tollway.ledger.sqlite.reader import read_statement
 from tollway.ledger.sqlite.store import SqliteLedger
+from tollway.ledger.transfer import Transfer
 
 # A router that starts or stops holds the lock for a moment without listening.
 LOCKED_TRIES = 50
@@ -80,6 +81,11 @@ class SqliteDesk:
     def money(self) -> Money:
         with _Reading(self._path) as connection:
             return read_money(connection)
+
+    def transfers(self) -> Iterator[Transfer]:
+        with _Reading(self._path) as connection:
+            for row in connection.execute(QUERIES["all_transfers"]):
+                yield read_transfer(row)
 
     def backup(self, file: Path) -> Copied:
         return backup(self._path, file)
