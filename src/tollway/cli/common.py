@@ -28,11 +28,16 @@ from tollway.wire import json
 P = ParamSpec("P")
 R = TypeVar("R")
 
+
+class _Out(Console):
+    def print(self, *objects: Any, **options: Any) -> None:
+        """What a router or a receipt says in it can't steer the terminal."""
+        super().print(*(printable(each) if isinstance(each, str) else each for each in objects), **options)
+
+
 # What callers and operators wrote is shown as it is: square brackets in it are no markup. NO_COLOR means no escape
 # sequence of any kind; without a terminal, or on a dumb one, there is none anyway.
-out = Console(
-    highlight=False, soft_wrap=True, markup=False, color_system=None if os.environ.get("NO_COLOR") else "auto"
-)
+out = _Out(highlight=False, soft_wrap=True, markup=False, color_system=None if os.environ.get("NO_COLOR") else "auto")
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 ConfigOption = Annotated[

@@ -6,6 +6,7 @@ Must not know the schema. Whatever is quoted from outside is escaped onto one li
 import difflib
 import re
 from collections.abc import Iterable
+from itertools import islice
 
 import msgspec
 
@@ -15,6 +16,7 @@ SHOWN_MAX = 80  # characters of a value that a message quotes: enough to find it
 SEARCHED_MAX = 2_000  # characters of a value that is searched for what must not be shown: quadratic at the worst
 LISTED_MAX = 20  # names that a message lists
 NAME_MAX = 64  # a longer name is no misspelling; comparing is quadratic in it
+COMPARED_MAX = 3_000  # names: more than the price book has. Others come from outside, where there may be a million
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]{1,128}\Z")
 _UP_TO_AT = re.compile(r"(\w*:(?://)?)?.*@", re.ASCII | re.DOTALL)
@@ -75,8 +77,8 @@ def shown(value: object) -> str:
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
-    """The one of `names` that `name` is most likely a misspelling of."""
-    plain = {_plain(other): other for other in names}
+    """The one of `names`, as far as they are looked at, that `name` is most likely a misspelling of."""
+    plain = {_plain(other): other for other in islice(names, COMPARED_MAX)}
     near = difflib.get_close_matches(_plain(name), plain, 1)
     return plain[near[0]] if near else None
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollway.config.problems import ConfigError, Problem, key_path, nearest, one_of, shown
+from tollway.config.problems import COMPARED_MAX, ConfigError, Problem, key_path, nearest, one_of, shown
 
 
 def test_a_key_path_is_spelled_as_in_toml() -> None:
@@ -80,6 +80,12 @@ def test_whatever_is_shown_stays_on_one_line(value: str) -> None:
 def test_the_near_name_is_found_whatever_its_case_and_dashes() -> None:
     assert nearest("Max-Body", ["listen", "max_body"]) == "max_body"
     assert nearest("zzz", ["listen", "max_body"]) is None
+
+
+def test_of_a_list_from_outside_only_the_first_names_are_looked_at() -> None:
+    names = iter(["max-body", *["listen"] * COMPARED_MAX])
+    assert nearest("max_body", names) == "max-body"
+    assert list(names) == ["listen"]
 
 
 def test_without_a_near_name_all_are_listed() -> None:
