@@ -13,7 +13,7 @@ from helpers.until import until
 
 WORKERS = 12
 CALLS_MAX = 150  # in a life whose step doesn't come
-NTH_MAX = {"mid_stream": 250, "before_commit": 25, "inside_commit": 25, "torn_commit": 25, "after_commit": 25}
+NTH_MAX = {"mid_stream": 120, "before_commit": 25, "inside_commit": 25, "torn_commit": 25, "after_commit": 25}
 NTH_MAX_ELSE = 40
 RANDOM = "at random"
 ROUND_S_MAX = 60.0

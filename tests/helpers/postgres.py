@@ -200,7 +200,10 @@ def _programs(installed: Path, folder: Path) -> Path:
         return installed / "bin"
     ask = [installed / "bin" / "postgres", "--version"]
     try:
-        readable = subprocess.run(ask, user=NOBODY, group=NOBODY, extra_groups=[], cwd="/", check=False).returncode == 0
+        asked = subprocess.run(
+            ask, user=NOBODY, group=NOBODY, extra_groups=[], cwd="/", capture_output=True, check=False
+        )
+        readable = asked.returncode == 0
     except PermissionError:
         readable = False
     return (installed if readable else Path(shutil.copytree(installed, folder / "postgres"))) / "bin"
