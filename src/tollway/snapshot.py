@@ -9,6 +9,7 @@ from tollway.intake.limits import Limits
 from tollway.limits.addresses import Door
 from tollway.limits.providers import Gates
 from tollway.limits.wallets import Wallets
+from tollway.recount.recounts import Recounts
 from tollway.routing.catalog import Catalog
 from tollway.upstream.attempts import Attempts
 
@@ -40,6 +41,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, weakref=True):
     drain_s: float
     unlimited: bool  # billing.mode = "metered": count and record, never refuse
     receipts: Receipts
+    recounts: Recounts
     welcome: Welcome | None = None
     trusted_proxies: tuple[Network, ...] = ()  # whose X-Forwarded-For is believed
     cors_origins: tuple[str, ...] = ()  # of pages whose scripts may read answers; "*" is any

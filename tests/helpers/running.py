@@ -34,7 +34,7 @@ base_url = "{base_url}"
 [[providers.models]]
 id = "sim/model"
 aliases = {aliases}
-upstream = "sim?{scenario}"
+upstream = "{upstream}?{scenario}"
 context_length = 100000
 max_output_tokens = 1000
 price = {price}
@@ -132,10 +132,11 @@ async def running(
     provider_extra: str = "",
     model_extra: str = "",
     listen: str = "",
+    upstream: str = "sim",
 ) -> AsyncIterator[Running]:
     """One simulator a provider, each named in `scenarios` with how it behaves. `config` is further TOML ahead of the
     providers; the ledger is in memory unless `ledger` names a file or a database; it listens at `listen`, or at
-    any free port."""
+    any free port; `upstream` is what the provider calls the model."""
     scenarios = scenarios or {"sim": ""}
     async with contextlib.AsyncExitStack() as stack:
         simulators = {
@@ -152,6 +153,7 @@ async def running(
                 id=name,
                 base_url=simulators[name].base_url,
                 scenario=scenario,
+                upstream=upstream,
                 aliases='["model"]',
                 price=price if isinstance(price, str) else price[name],
                 provider_extra=provider_extra,

@@ -27,7 +27,7 @@ from tollway.config.prices import BUY, SELL
 from tollway.config.rates import Rates
 from tollway.config.read import INVALID, Items, Made, Named, Never, OneOf, Spot, Switch, Table, Text, Whole
 from tollway.config.secret import Secret
-from tollway.config.units import duration, percent, size, usd, wait
+from tollway.config.units import duration, percent, share, size, usd, wait
 from tollway.config.valkey import ValkeyUrl, valkey_url
 from tollway.domain.limit import Rate
 from tollway.domain.plan import Timeouts
@@ -131,13 +131,16 @@ class Ops(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Billing(msgspec.Struct, frozen=True, kw_only=True):
-    """Markup in basis points, amounts in nano-USD. Once loaded, the configuration's folder is part of `price_book`."""
+    """Percentages in basis points, amounts in nano-USD. Once loaded, the configuration's folder is part of
+    `price_book`."""
 
     mode: Annotated[Literal["prepaid", "metered"], OneOf("prepaid", "metered")] = "prepaid"
     markup: Annotated[int, Text(percent, "3%")] = 0
     welcome_credit_usd: Annotated[int, _USD] = 0
     welcome_credit_total_usd: Annotated[int, _USD] = 0  # the most that is ever given away
     price_book: Annotated[str | None, Text(names.file_name, "prices.json")] = None  # over the shipped one
+    recount: Annotated[int, Text(share, "1%")] = 100  # of calls, by our own tokenizer; 0 turns it off
+    recount_threshold: Annotated[int, Text(percent, "10%")] = 1_000  # how far a provider's count may be off ours
 
 
 class Receipts(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,7 +2,7 @@
 
 import re
 
-from tollway.domain.money import PICO_PER_NANO, parse_rate, parse_usd
+from tollway.domain.money import BASIS_POINTS, PICO_PER_NANO, parse_rate, parse_usd
 
 DURATION_MAX_S = 366 * 86_400  # a longer wait is a mistake in the unit
 SIZE_MAX = 4 * 1024**3  # bodies and answers are held in memory
@@ -56,6 +56,14 @@ def percent(text: str) -> int:
     points = int(match[1]) * 100 + int((match[2] or "").ljust(2, "0"))
     if points > PERCENT_MAX * 100:
         raise ValueError(f'at most "{PERCENT_MAX}%"')
+    return points
+
+
+def share(text: str) -> int:
+    """Basis points of a part of the whole: "1%" (100)."""
+    points = percent(text)
+    if points > BASIS_POINTS:
+        raise ValueError('at most "100%"')
     return points
 
 

@@ -70,6 +70,23 @@ class StreamEvent(msgspec.Struct, kw_only=True, gc=False):
     response_id: str | None = None
 
 
+class Transcript:
+    """The events of a stream, to be counted by our own tokenizer when it has ended. In memory alone, and bounded."""
+
+    __slots__ = ("__weakref__", "_room", "events")
+
+    def __init__(self, bytes_max: int) -> None:
+        self.events: list[bytes] | None = []  # None: they were too many
+        self._room = bytes_max
+
+    def add(self, data: bytes) -> None:
+        self._room -= len(data)
+        if self._room < 0:
+            self.events = None
+        elif self.events is not None:
+            self.events.append(data)
+
+
 class Reading:
     """What has been read of a stream so far: enough to know when it is whole, and what it comes to."""
 
@@ -82,11 +99,13 @@ class Reading:
         "response_id",
         "settled",
         "text_bytes",
+        "transcript",
         "usage",
     )
 
-    def __init__(self, n: int) -> None:
+    def __init__(self, n: int, transcript: Transcript | None = None) -> None:
         self._n = n  # choices asked for
+        self.transcript = transcript
         self.text_bytes = 0
         self.other_parts = 0
         self.reasoning = False
@@ -101,6 +120,8 @@ class Reading:
         self.other_parts += event.other_parts
         if event.reasoning:
             self.reasoning = True
+        if self.transcript is not None and event.data:
+            self.transcript.add(event.data)
         for index, reason in event.finished:
             if 0 <= index < self._n:  # a choice nobody asked for doesn't make the others whole
                 self.finished[index] = reason

@@ -4,6 +4,7 @@ from typing import Literal, Protocol
 
 from tollway.domain.answer import AttemptRecord
 from tollway.domain.record import CallRecord
+from tollway.domain.recount import Recount, RecountOutcome
 
 Limited = Literal["wallet", "address", "provider"]
 
@@ -23,6 +24,9 @@ class Observer(Protocol):
         """A wallet or an address was over a limit (requests, tokens, concurrency ...), or a provider was and was left
         out for it. `kind` is a word of limits/told.py, `provider` an id of the configuration."""
 
+    def recounted(self, provider: str, outcome: RecountOutcome, recount: Recount | None) -> None:
+        """A call was counted again by our own tokenizer, or couldn't be."""
+
     def committed(self, commands: int, seconds: float) -> None:
         """The ledger made a batch of commands durable."""
 
@@ -38,6 +42,8 @@ class NullObserver:
     def request_refused(self, code: str, status: int, client: str) -> None: ...
 
     def limited(self, who: Limited, kind: str, provider: str = "") -> None: ...
+
+    def recounted(self, provider: str, outcome: RecountOutcome, recount: Recount | None) -> None: ...
 
     def committed(self, commands: int, seconds: float) -> None: ...
 

@@ -15,11 +15,23 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     audio_output: int = 0  # completion_tokens_details.audio_tokens
 
 
+class Counted(msgspec.Struct, frozen=True, kw_only=True):
+    """A call's text in tokens, by our own tokenizer. No template, and nothing that isn't text."""
+
+    vocabulary: str
+    prompt: int
+    completion: int
+    reasoning: int = 0  # of the completion: what was given as reasoning
+    plain_prompt: bool = False  # the prompt is messages of text alone
+    plain_completion: bool = False  # the answer is text alone
+
+
 class Generated(msgspec.Struct, frozen=True, kw_only=True):
     """What was read of an answer: the basis of our own count when the provider's usage is missing or impossible."""
 
     text_bytes: int = 0  # UTF-8 bytes of content, reasoning, refusals and tool-call arguments
     other_parts: int = 0  # generated parts that are no text (audio), each counted at its ceiling
+    counted: Counted | None = None  # of the same text, where our tokenizer knows the model's vocabulary
 
 
 class Charge(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,12 +1,13 @@
 """Our own count of a call's tokens, for when the provider's is missing or impossible, and to stand beside it.
 
-Four bytes of UTF-8 are taken for a token, as is usual for English; nothing is added for the model's template. Parts
-that are no text count at their ceiling. No count is over what the call could have used.
+Text is what our tokenizer made of it, where it was asked; else four bytes of UTF-8 are taken for a token, as is usual
+for English. Nothing is added for the model's template. Parts that are no text count at their ceiling. No count is over
+what the call could have used.
 """
 
 from tollway.domain.call import Call
 from tollway.domain.plan import Candidate
-from tollway.domain.usage import Generated, Usage
+from tollway.domain.usage import Counted, Generated, Usage
 from tollway.metering.bound import output_limit, parts_ceiling, prompt_bound
 
 BYTES_PER_TOKEN = 4
@@ -18,16 +19,18 @@ def estimate(call: Call, candidate: Candidate, generated: Generated, max_tokens:
     limit = call.n * output_limit(call, candidate, max_tokens)
     parts = generated.other_parts * candidate.part_tokens.get(GENERATED_PART, limit)
     spoken = min(parts, limit) if GENERATED_PART in call.features else 0
+    counted = generated.counted
+    text = text_tokens(generated.text_bytes) if counted is None else counted.completion
     return Usage(
-        prompt=prompt_tokens(call, candidate),
-        completion=min(text_tokens(generated.text_bytes) + parts, limit),
+        prompt=prompt_tokens(call, candidate, counted),
+        completion=min(text + parts, limit),
         audio_output=spoken,
     )
 
 
-def prompt_tokens(call: Call, candidate: Candidate) -> int:
-    counted = text_tokens(call.prompt.text_bytes) + parts_ceiling(call.prompt.parts, candidate)
-    return min(counted, prompt_bound(call, candidate))
+def prompt_tokens(call: Call, candidate: Candidate, counted: Counted | None = None) -> int:
+    text = text_tokens(call.prompt.text_bytes) if counted is None else counted.prompt
+    return min(text + parts_ceiling(call.prompt.parts, candidate), prompt_bound(call, candidate))
 
 
 def text_tokens(text_bytes: int) -> int:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from tollway.domain.answer import AttemptRecord
 from tollway.domain.observer import Limited, NullObserver, Observer
 from tollway.domain.record import CallRecord
+from tollway.domain.recount import Recount, RecountOutcome
 
 
 class Fanout:
@@ -28,6 +29,10 @@ class Fanout:
     def limited(self, who: Limited, kind: str, provider: str = "") -> None:
         for observer in self._observers:
             observer.limited(who, kind, provider)
+
+    def recounted(self, provider: str, outcome: RecountOutcome, recount: Recount | None) -> None:
+        for observer in self._observers:
+            observer.recounted(provider, outcome, recount)
 
     def committed(self, commands: int, seconds: float) -> None:
         for observer in self._observers:

@@ -14,6 +14,7 @@ from tollway.domain.answer import AttemptRecord
 from tollway.domain.money import NANO_PER_USD
 from tollway.domain.observer import Limited
 from tollway.domain.record import CallRecord
+from tollway.domain.recount import Recount, RecountOutcome
 from tollway.ops.tallies import Counter, Histogram
 
 CALL_BOUNDS_S = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 900)
@@ -37,6 +38,7 @@ ALARMS = (
     "ledger_recovered",
     "ledger_still_down",
     "provider_refuses_us",
+    "usage_deviates",
     "usage_refused",
 )
 
@@ -92,6 +94,16 @@ class Metrics(Collector):
             "Times that a limit held: a wallet or an address was refused, or a provider left out.",
             ("who", "kind", "provider"),
         )
+        self._recounts = Counter(
+            "tollway_recounts_total",
+            "Calls that were to be counted again by our own tokenizer, by what became of it.",
+            ("provider", "outcome"),
+        )
+        self._recounted = Counter(
+            "tollway_recounted_tokens_total",
+            "The same tokens in both counts, of recounted calls that can be compared; `count` is `reported` or `own`.",
+            ("provider", "kind", "count"),
+        )
         self._commits = Histogram(
             "tollway_ledger_commit_seconds", "Time to make a batch of ledger commands durable.", (), COMMIT_BOUNDS_S
         )
@@ -130,6 +142,15 @@ class Metrics(Collector):
     def limited(self, who: Limited, kind: str, provider: str = "") -> None:
         self._limited.add((who, kind, provider))
 
+    def recounted(self, provider: str, outcome: RecountOutcome, recount: Recount | None) -> None:
+        self._recounts.add((provider, outcome))
+        if recount is None:
+            return
+        for kind, compared in (("prompt", recount.prompt), ("completion", recount.completion)):
+            if compared is not None:
+                self._recounted.add((provider, kind, "reported"), compared.reported)
+                self._recounted.add((provider, kind, "own"), compared.own)
+
     def committed(self, commands: int, seconds: float) -> None:
         self._commits.observe((), seconds)
         self._batches.observe((), commands)
@@ -158,6 +179,8 @@ class Metrics(Collector):
         yield self._first_tokens.family()
         yield self._refusals.family()
         yield self._limited.family()
+        yield self._recounts.family()
+        yield self._recounted.family()
         yield self._commits.family()
         yield self._batches.family()
         yield self._alarms.family()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollway.config.units import duration, feature_rate, percent, rate, size, usd, wait
+from tollway.config.units import duration, feature_rate, percent, rate, share, size, usd, wait
 
 
 @pytest.mark.parametrize(
@@ -75,6 +75,12 @@ def test_a_percentage_has_a_sign_and_at_most_two_decimals(text: str) -> None:
         percent(text)
 
 
+def test_a_share_is_a_percentage_of_at_most_the_whole() -> None:
+    assert [share("0%"), share("1%"), share("100%")] == [0, 100, 10_000]
+    with pytest.raises(ValueError, match='at most "100%"'):
+        share("100.01%")
+
+
 def test_a_percentage_is_at_most_a_thousand() -> None:
     with pytest.raises(ValueError, match="1000%"):
         percent("1000.01%")
@@ -97,7 +103,7 @@ def test_a_features_rate_is_pico_usd_a_call() -> None:
         feature_rate("1001")
 
 
-@pytest.mark.parametrize("parse", [duration, wait, size, percent, usd, rate, feature_rate])
+@pytest.mark.parametrize("parse", [duration, wait, size, percent, share, usd, rate, feature_rate])
 @given(text=st.text() | st.from_regex(r"[0-9.]{1,20} ?[a-zA-Z%]{0,3}"))
 def test_any_text_is_a_quantity_or_a_value_error(parse: Callable[[str], float], text: str) -> None:
     try:

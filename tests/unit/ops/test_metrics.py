@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tollway.domain.answer import AttemptRecord
 from tollway.domain.record import CallRecord
+from tollway.domain.recount import Compared, Recount
 from tollway.domain.usage import Usage
 from tollway.ops.metrics import ALARMS, Metrics
 
@@ -17,6 +18,9 @@ PAGE = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
 SOURCES = [path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py")]
 
 SERIES_OF_A_HISTOGRAM = re.compile(r"_(bucket|count|sum)$")
+
+
+RECOUNT = Recount(vocabulary="v", own=Usage(prompt=7, completion=10), completion=Compared(13, 10))
 
 
 @pytest.fixture
@@ -174,6 +178,22 @@ def test_a_limit_that_held_is_counted_by_whose_it_is_and_what_was_limited(metric
     }
 
 
+def test_a_recount_is_counted_by_what_became_of_it_and_both_counts_where_they_compare(metrics: Metrics) -> None:
+    metrics.recounted("p", "counted", RECOUNT)
+    metrics.recounted("p", "counted", Recount(vocabulary="v", own=RECOUNT.own, prompt=Compared(8, 7)))
+    metrics.recounted("p", "queue_full", None)
+    assert counted(metrics, "tollway_recounts_total") == {
+        '{outcome="counted",provider="p"}': 2,
+        '{outcome="queue_full",provider="p"}': 1,
+    }
+    assert counted(metrics, "tollway_recounted_tokens_total") == {
+        '{count="own",kind="completion",provider="p"}': 10,
+        '{count="own",kind="prompt",provider="p"}': 7,
+        '{count="reported",kind="completion",provider="p"}': 13,
+        '{count="reported",kind="prompt",provider="p"}': 8,
+    }
+
+
 def test_calls_in_flight_are_asked_for_at_every_scrape() -> None:
     answers = iter((2, 5))
     metrics = Metrics(lambda: next(answers), lambda: False, lambda: False)
@@ -194,6 +214,7 @@ def everything(metrics: Metrics) -> Metrics:
     metrics.attempt_ended(AttemptRecord(provider="p", model="m", outcome="ok", first_token_ms=1.0), "")
     metrics.request_refused("missing_sign_in", 401, "")
     metrics.limited("provider", "tokens", "p")
+    metrics.recounted("p", "counted", RECOUNT)
     metrics.committed(1, 0.001)
     return metrics
 
