@@ -29,7 +29,7 @@ async def lost(router: Running) -> int:
 
 async def check_books(router: Running) -> None:
     """Double entry over every account there is: both sums are zero, nothing is pending, no wallet is below zero."""
-    served = {provider.id for provider in router.router.services.snapshot.catalog.providers}
+    served = set(router.router.services.snapshot.catalog.providers)
     names = [*router.accounts, *OWN_ACCOUNTS, *(f"provider:{name}" for name in served | router.simulators.keys())]
     accounts = [await account(router, name) for name in names]
     assert [found.account for found in accounts if found.debits_pending or found.credits_pending] == []
