@@ -1,11 +1,14 @@
 """The connection to Valkey: what a lost one costs, what is said of it, and that it comes back by itself."""
 
 import asyncio
+import contextlib
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import trustme
 
 from helpers.until import until
 from helpers.valkey import Valkey, running_valkey
@@ -212,9 +215,58 @@ async def test_a_server_that_is_no_valkey_is_lost(tmp_path: Path) -> None:
         await reader.read(10)
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         writer.close()
+        await writer.wait_closed()
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
         async with linked(valkey_url(f"redis://127.0.0.1:{port}")) as (link, alarms):
             assert link.lost and alarms.names == ["cluster_lost"]
+
+
+# --- TLS
+
+
+@asynccontextmanager
+async def behind_tls(server: Valkey, context: ssl.SSLContext) -> AsyncIterator[int]:
+    """The port of what decrypts for a Valkey, as a proxy beside it does."""
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65_536):
+                writer.write(data)
+        writer.close()
+
+    carried: set[asyncio.Task[None] | None] = set()
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        carried.add(asyncio.current_task())
+        to_valkey = await asyncio.open_connection("127.0.0.1", server.port)
+        await asyncio.gather(pass_on(reader, to_valkey[1]), pass_on(to_valkey[0], writer))
+
+    listening = await asyncio.start_server(carry, "127.0.0.1", 0, ssl=context)
+    async with listening:
+        yield listening.sockets[0].getsockname()[1]
+    await asyncio.gather(*(task for task in carried if task is not None))
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_tls_is_checked_against_the_machines_authorities(
+    valkey: Callable[[], Valkey], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trusted: bool
+) -> None:
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    if trusted:
+        authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    server = valkey()
+    server.empty()
+    async with (
+        behind_tls(server, context) as port,
+        linked(valkey_url(f"rediss://127.0.0.1:{port}")) as (link, alarms),
+    ):
+        assert link.lost is not trusted
+        assert ("CERTIFICATE_VERIFY_FAILED" in str(alarms.said)) is not trusted
+        if trusted:
+            assert await used(link) == 0
