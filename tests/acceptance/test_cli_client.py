@@ -194,3 +194,18 @@ def test_no_file_that_holds_money_or_keys_can_be_read_by_others(place: Place) ->
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in place.folder.iterdir()}
     del modes["tollway.toml"]
     assert {name: oct(mode) for name, mode in modes.items() if mode & 0o077} == {}
+
+
+def test_a_sign_in_for_once_is_taken_once_and_ends_with_its_nonce(place: Place) -> None:
+    told = json.loads(ask(place, "sign-in", "--once", "--json"))
+    balance = f"{place.serving.url}/v1/session/balance"
+    first = httpx2.get(balance, headers={told["header"]: told["value"]})
+    assert (first.status_code, first.json()["caip_account_id"]) == (200, place.account)
+    again = httpx2.get(balance, headers={told["header"]: told["value"]})
+    assert (again.status_code, again.json()["error"]["code"]) == (401, "nonce_used")
+    nonce = httpx2.get(f"{place.serving.url}/v1/session/nonce").json()
+    assert told["expires_at"] <= nonce["expires_at"]
+
+
+def test_a_sign_in_for_once_needs_a_router_that_answers(place: Place) -> None:
+    assert "is the router running there?" in refused(place, "sign-in", "--once", at="http://127.0.0.1:9")

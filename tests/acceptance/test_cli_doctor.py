@@ -215,6 +215,14 @@ def test_a_provider_that_is_not_there_is_a_problem_and_the_others_are_looked_at(
     assert any(f["subject"] == "sim" and "lists 1 model" in f["found"] for f in findings)
 
 
+def test_a_simulated_provider_that_is_not_there_is_mended_by_its_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tollway.cli.doctor.providers.SIMULATED_AT", "127.0.0.1:9")  # where nobody listens for sure
+    configure(tmp_path, "http://127.0.0.1:9/v1")
+    assert only(doctor(tmp_path), "problem", "providers")["mend"].endswith("tollway simulate")
+
+
 def test_a_host_that_does_not_resolve_is_a_problem_of_its_name_and_a_proxy_is_pointed_out(tmp_path: Path) -> None:
     configure(tmp_path, "http://no-such-host.invalid/v1")
     findings = doctor(tmp_path, environment={"HTTPS_PROXY": "http://user:secret@127.0.0.1:9"})

@@ -317,3 +317,9 @@ def test_a_table_on_a_terminal_keeps_to_its_width(place: Place, columns: int) ->
         assert screen.ended() == 0
     assert max(len(line.rstrip()) for line in screen.text.splitlines()) <= columns
     assert re.search(r"^openai +gpt-4o ", screen.text, re.MULTILINE)
+
+
+def test_what_is_copied_from_a_table_and_figures_are_not_folded_on_a_narrow_terminal(place: Place) -> None:
+    with Terminal([TOLLWAY, "prices", "show", "grok-4.20-reasoning-latest"], cwd=place.folder, columns=80) as screen:
+        assert screen.ended() == 0
+    assert re.search(r"^xai +grok-4.20-reasoning-latest +1.25 +2.5 ", screen.text, re.MULTILINE)

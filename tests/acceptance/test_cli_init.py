@@ -7,6 +7,7 @@ import pty
 import re
 import select
 import signal
+import socket
 import subprocess
 import time
 import tomllib
@@ -30,6 +31,8 @@ from helpers.commands import (
 )
 from helpers.played import answering, playing
 from helpers.raw_server import Received
+from tollway.cli.common import DEFAULT_URL
+from tollway.cli.init.command import HOST, PORT
 from tollway.cli.serve import free_address
 from tollway.config.load import load
 from tollway.config.presets import PRESETS
@@ -92,7 +95,7 @@ def test_a_server_of_ones_own_gives_its_models_for_nothing(tmp_path: Path) -> No
 
 
 def test_without_any_provider_the_simulator_lets_a_newcomer_go_on(tmp_path: Path) -> None:
-    told = init(tmp_path, "--provider", "simulator")
+    told = init(tmp_path, "--provider", "simulator", "--public-url", DEFAULT_URL)
     assert told["next"] == [
         "tollway simulate",
         "tollway doctor",
@@ -100,6 +103,17 @@ def test_without_any_provider_the_simulator_lets_a_newcomer_go_on(tmp_path: Path
         "tollway wallet new --out wallet.json",
     ]
     assert [each.id for each in load(tmp_path / "tollway.toml", {}).providers] == ["simulator"]
+
+
+def test_where_the_usual_port_is_taken_the_next_commands_take_client_commands_to_the_other_one(tmp_path: Path) -> None:
+    with socket.socket() as usual:
+        usual.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with contextlib.suppress(OSError):  # taken by somebody else does as well
+            usual.bind((HOST, PORT))
+            usual.listen()
+        told = init(tmp_path, "--provider", "simulator")
+    assert told["public_url"] != DEFAULT_URL
+    assert told["next"][-2:] == [f"export TOLLWAY_URL={told['public_url']}", "tollway wallet new --out wallet.json"]
 
 
 @pytest.mark.parametrize("id", sorted(preset.id for preset in PRESETS.values() if preset.base_url and not preset.local))

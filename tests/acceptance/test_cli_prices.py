@@ -93,7 +93,7 @@ def test_an_unknown_model_stops_the_start_and_says_what_to_write(folder: Path) -
 def test_a_model_is_shown_with_its_rates_source_and_date(folder: Path) -> None:
     row = shipped().index()["openai", "gpt-4o"]
     for name in ("gpt-4o", "openai/GPT-4o"):
-        (line,) = printed(tollway("prices", "show", name, "--provider", "openai", cwd=folder)).splitlines()[1:]
+        line = printed(tollway("prices", "show", name, "--provider", "openai", cwd=folder)).splitlines()[1]
         assert line.split() == ["openai", "gpt-4o", "2.5", "10", "cached_input", "1.25", row.source, row.date]
 
 
@@ -232,3 +232,12 @@ def test_a_broken_book_of_ones_own_is_never_written_over(folder: Path) -> None:
     new = ("set", "house", "--provider", "mine", "--input", "1", "--output", "1")
     assert "is no price book" in complaint(prices(folder, *new))
     assert (folder / "prices.json").read_text() == "prices"
+
+
+def test_a_models_size_is_shown_with_its_price(folder: Path) -> None:
+    size = shipped().size_index()["openai", "gpt-4o"]
+    (row,) = listed(folder, "gpt-4o")
+    assert (row["context_length"], row["max_output_tokens"]) == (size.context_length, size.max_output_tokens)
+    shown = printed(prices(folder, "show", "gpt-4o"))
+    takes = f"takes {size.context_length} tokens, at most {size.max_output_tokens} in its answer"
+    assert f"openai/gpt-4o {takes}\n" in shown

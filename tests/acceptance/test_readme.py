@@ -79,7 +79,9 @@ def test_what_a_page_shows_happens_where_the_readme_has_been_followed(played, do
 def play(console: Console, one: Shown) -> None:
     ran = console.run(one.command)
     check(ran)
-    assert alike(one.printed, ran.stdout + ran.stderr) or not one.printed, ran
+    # `init` prints it only where the usual port is taken, as it may be on the machine that tests.
+    printed = re.sub(r"  export TOLLWAY_URL=http://127\.0\.0\.1:\d+\n", "", ran.stdout + ran.stderr)
+    assert alike(one.printed, printed) or not one.printed, ran
 
 
 def test_the_readmes_lines_of_python_run_with_the_sign_in_it_shows(played):

@@ -3,9 +3,9 @@
 import functools
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, ParamSpec, TypeVar
+from typing import Annotated, Any, Literal, NoReturn, ParamSpec, TypeVar
 
 import typer
 from rich.cells import cell_len
@@ -55,6 +55,10 @@ KeyOption = Annotated[
 ]
 
 DEFAULT_URL = "http://127.0.0.1:8080"
+SIMULATED_AT = "127.0.0.1:9100"  # where `tollway simulate` listens
+
+
+COLUMN_GAP = 2  # between columns of a table
 
 
 class CommandFailed(Exception):
@@ -111,17 +115,37 @@ def put(text: str) -> None:
         raise CommandFailed(f"standard output can't be written: {error.strerror}") from None
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str] = ()) -> None:
-    """`right`: columns of figures. Folded to the width of a terminal; into a pipe or a file each row is one line."""
+def print_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str] = (), whole: Sequence[str] = ()
+) -> None:
+    """`right`: columns of figures. `whole`: columns that are copied from. Folded to the width of a terminal, these two
+    after all others; into a pipe or a file each row is one line."""
     if not out.is_terminal:
         _print_lines(columns, rows, right)
         return
+    cells = [[printable(cell) for cell in row] for row in rows]
+    kept = _kept(columns, cells, {*right, *whole})
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*map(printable, row))
+        header = column.replace(" ", "\n") if column in kept else column
+        justify: Literal["left", "right"] = "right" if column in right else "left"
+        table.add_column(header, justify=justify, overflow="fold", no_wrap=column in kept)
+    for row in cells:
+        table.add_row(*row)
     out.print(table)
+
+
+def _kept(columns: Sequence[str], rows: Sequence[Sequence[str]], wanted: Container[str]) -> Container[str]:
+    """The columns out of `wanted` whose cells are not folded: none where the table fits anyway, and none where too
+    little would be left for the others."""
+    widths = [max(map(cell_len, column)) for column in zip(columns, *rows, strict=True)]
+    if sum(widths) + COLUMN_GAP * (len(widths) - 1) <= out.width:
+        return ()
+    left = out.width + COLUMN_GAP
+    for name, *cells in zip(columns, *rows, strict=True):
+        words = [*cells, *name.split()] if name in wanted else name.split()
+        left -= COLUMN_GAP + max(map(cell_len, words))
+    return wanted if left >= 0 else ()
 
 
 def _print_lines(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str]) -> None:

@@ -82,7 +82,8 @@ def listing(
         (key["id"], key["label"], _limit(key), key["spent_usd"], ", ".join(key["models"]) or "any", _state(key))
         for key in page["data"]
     ]
-    print_table(("id", "label", "limit USD", "spent USD", "models", "state"), rows, right=("limit USD", "spent USD"))
+    columns = ("id", "label", "limit USD", "spent USD", "models", "state")
+    print_table(columns, rows, right=("limit USD", "spent USD"), whole=("id",))
     if page["next_cursor"] is not None:
         out.print(f"older ones: --cursor {page['next_cursor']}")
 

@@ -63,9 +63,14 @@ class LazyGroup(TyperGroup):
         return [Completion(name, lazy.summary) for name, lazy in self.table.items() if name.startswith(incomplete)]
 
 
-def _load(name: str, place: str) -> Any:
+def load(place: str) -> Any:
+    """What is at `module:attribute`, for a command that needs it for one of its options only."""
     module, _, attribute = place.partition(":")
-    found = getattr(importlib.import_module(module), attribute)
+    return getattr(importlib.import_module(module), attribute)
+
+
+def _load(name: str, place: str) -> Any:
+    found = load(place)
     if not isinstance(found, typer.Typer):
         app = typer.Typer(add_completion=False, rich_markup_mode=None)
         app.command(name)(found)

@@ -25,6 +25,7 @@ def models(url: UrlOption = DEFAULT_URL, as_json: JsonFlag = False) -> None:
         ("model", "input", "output", "context", "providers"),
         [price_row(model) for model in listed["data"]],
         right=("input", "output", "context"),
+        whole=("model",),
     )
 
 

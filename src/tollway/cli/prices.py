@@ -26,6 +26,7 @@ from tollway.metering.price_book import (
     OPERATOR,
     SPECIAL,
     IncompletePrice,
+    ModelSize,
     PriceBook,
     PriceRow,
     Source,
@@ -60,7 +61,7 @@ def show(
     config: ConfigOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Show what the price book knows, in USD per million tokens, with source and date.
+    """Show what the price book knows: USD per million tokens with source and date, and how many tokens a model takes.
 
     \b
     Example:
@@ -73,11 +74,12 @@ def show(
     if disagreements:
         rows = [row for row in rows if row.disagreements]
     if as_json:
-        print_json({"unit": MTOK, "data": [_view(row) for row in rows]})
+        sizes = book.size_index()
+        print_json({"unit": MTOK, "data": [{**_view(row), **_size_view(sizes.get(row.key))} for row in rows]})
     elif disagreements:
         _print_disagreements(rows)
     else:
-        _print_rows(rows)
+        _print_rows(rows, {} if model is None else book.size_index())
 
 
 @app.command("diff")
@@ -269,16 +271,23 @@ def _usd(pico: int | None) -> str:
     return "" if pico is None else f"{Decimal(pico) / PICO_PER_MTOK:f}"
 
 
-def _print_rows(rows: list[PriceRow]) -> None:
-    """A line a row, and one more for each of its tiers: `> 200000` is for prompts with more tokens."""
+def _print_rows(rows: list[PriceRow], sizes: Mapping[tuple[str, str], ModelSize]) -> None:
+    """A line a row, and one more for each of its tiers: `> 200000` is for prompts with more tokens. Below them `sizes`,
+    and what is to be noted."""
     lines: list[tuple[str, ...]] = []
     for row in rows:
         origin = row.source + (" (disagrees)" if row.disagreements else "")
         lines.append((row.provider, row.model, *_figures(row.rates), origin, row.date))
         lines += [("", f"  > {tier.above}", *_figures(tier.rates), "", "") for tier in row.tiers]
     print_table(
-        ("provider", "model", "input", "output", "further rates", "source", "date"), lines, right=("input", "output")
+        ("provider", "model", "input", "output", "further rates", "source", "date"),
+        lines,
+        right=("input", "output"),
+        whole=("model",),
     )
+    for row in rows:
+        if row.key in sizes:
+            say(f"{row.provider}/{row.model} {_takes(sizes[row.key])}")
     for note in sorted({f"{row.provider}/{row.model} {row.note}" for row in rows if row.note}):
         say(note)
 
@@ -324,6 +333,20 @@ def _view(row: PriceRow) -> dict[str, Any]:
         "disagreements": {name: _usd_each(said) for name, said in row.disagreements.items()},
         "free": row.free,
         "note": row.note,
+    }
+
+
+def _takes(size: ModelSize) -> str:
+    answer = "" if size.max_output_tokens is None else f", at most {size.max_output_tokens} in its answer"
+    return f"takes {size.context_length} tokens{answer}"
+
+
+def _size_view(size: ModelSize | None) -> dict[str, Any]:
+    """How many tokens the model takes, and at most answers with, and who says so; None is unknown."""
+    return {
+        "context_length": None if size is None else size.context_length,
+        "max_output_tokens": None if size is None else size.max_output_tokens,
+        "size_source": None if size is None else size.source,
     }
 
 

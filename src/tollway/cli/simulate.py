@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 import uvloop
 
-from tollway.cli.common import CommandFailed, command
+from tollway.cli.common import SIMULATED_AT, CommandFailed, command
 from tollway.cli.signals import stop_signal
 from tollway.config.places import Address, address
 from tollway.simulator import Scenario, ScenarioError, Simulator, parse_scenario
@@ -14,7 +14,7 @@ from tollway.simulator import Scenario, ScenarioError, Simulator, parse_scenario
 
 @command
 def simulate(
-    listen: Annotated[str, typer.Option("--listen", help="HOST:PORT.")] = "127.0.0.1:9100",
+    listen: Annotated[str, typer.Option("--listen", help="HOST:PORT.")] = SIMULATED_AT,
     scenario: Annotated[str, typer.Option("--scenario", help="Default behaviour: key=value&..., see the docs.")] = "",
 ) -> None:
     """Run a provider that behaves, and misbehaves, on request.

@@ -44,6 +44,10 @@ class Unreached(Exception):
         self.mend = mend
 
 
+class NobodyListens(Unreached):
+    """The machine is there, and refuses the connection."""
+
+
 async def ask(transport: Transport, request: HttpRequest, within_s: float = ANSWER_S) -> Reply:
     """Raises Unreached."""
     began, wall = time.monotonic(), time.time()
@@ -136,7 +140,7 @@ def _unreached(fault: ProviderFault) -> Unreached:
             )
     for error in chain:
         if isinstance(error, ConnectionRefusedError):
-            return Unreached("nothing listens there (connection refused)", "start that server, or correct the port")
+            return NobodyListens("nothing listens there (connection refused)", "start that server, or correct the port")
         if isinstance(error, TimeoutError):
             return Unreached(
                 f"no connection within {CONNECT_S:g} s", f"look at firewalls on the way, and at the URL{_proxied()}"

@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from tollway.cli.doctor.ask import ANSWER_S, Reply, Unreached, ask, get
+from tollway.cli.common import SIMULATED_AT
+from tollway.cli.doctor.ask import ANSWER_S, NobodyListens, Reply, Unreached, ask, get
 from tollway.cli.doctor.finding import Area, Finding, counted
 from tollway.config.problems import nearest
 from tollway.config.schema import Provider
@@ -28,6 +29,8 @@ ASK_S_MAX = 60.0  # for one token: a model that has to be loaded first may take 
 TOKENS = 1
 THINKING_TOKENS = 256  # room to think a little first
 MISSING_SHOWN_MAX = 20  # models that a list lacks
+
+SIMULATE = "start it in a terminal of its own: tollway simulate"
 
 REFUSED = {401: "refused the key", 403: "refused the key, or this model or region to it", 402: "wants to be paid"}
 
@@ -59,7 +62,8 @@ async def _look(
     try:
         reply = await get(transport, endpoint.url("/models"), _without_body(endpoint.request_headers))
     except Unreached as why:
-        area.problem(name, why.found, why.mend)
+        simulated = isinstance(why, NobodyListens) and SIMULATED_AT in endpoint.base_url
+        area.problem(name, why.found, SIMULATE if simulated else why.mend)
         return area.findings, []
     names = await _read(area, reached, reply, transport)
     if complete and reply.status not in REFUSED:

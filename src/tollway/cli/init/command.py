@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from tollway.cli.common import CommandFailed, JsonFlag, command, out, print_json
+from tollway.cli.common import DEFAULT_URL, CommandFailed, JsonFlag, command, out, print_json
 from tollway.cli.doctor.finding import counted
 from tollway.cli.init import questions
 from tollway.cli.init.choose import Chosen, Known, Unpriced, choose, named
@@ -169,7 +169,8 @@ def _tell(file: Path, plan: Plan, as_json: bool) -> None:
 
 
 def _next(file: Path, plan: Plan) -> list[str]:
-    """The next three commands, after whatever has to be there first."""
+    """The next three commands, and what has to be there before them: for client commands, the router's address where
+    it is not the one that they ask of themselves."""
     config = "" if file == DEFAULT_FILE else f" --config {shlex.quote(str(file))}"
     unset = [found.preset.keys[0] for found, _ in plan.providers if found.key is None and not found.preset.local]
     return [
@@ -177,5 +178,6 @@ def _next(file: Path, plan: Plan) -> list[str]:
         *(["tollway simulate"] if plan.simulator else []),
         f"tollway doctor{config}",
         f"tollway serve{config}",
+        *([f"export TOLLWAY_URL={shlex.quote(plan.public_url)}"] if plan.public_url != DEFAULT_URL else []),
         "tollway wallet new --out wallet.json",
     ]

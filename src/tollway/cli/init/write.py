@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from tollway.cli.common import CommandFailed
+from tollway.cli.common import SIMULATED_AT, CommandFailed
 from tollway.cli.init.choose import Chosen
 from tollway.cli.init.found import Found
 from tollway.config.load import loads
@@ -51,15 +51,15 @@ url = "sqlite:///tollway.db" # the books, beside this file: back it up
 # welcome_credit_total_usd = "0"
 """
 
-SIMULATION = """
+SIMULATION = f"""
 # The simulated provider, which needs no key and costs nothing: start it with `tollway simulate`.
 [[providers]]
 id = "simulator"
-base_url = "http://127.0.0.1:9100/v1"
+base_url = "http://{SIMULATED_AT}/v1"
 
 [[providers.models]]
 id = "simulator/sim"
-price = { input = "2.50", output = "10.00" } # USD per million tokens
+price = {{ input = "2.50", output = "10.00" }} # USD per million tokens
 context_length = 128000
 max_output_tokens = 4096
 """
