@@ -6,7 +6,7 @@ from typing import Protocol
 from tollway.config.problems import ConfigError, Problem
 from tollway.config.schema import Cluster
 from tollway.domain.hint import Hint
-from tollway.domain.observer import Observer
+from tollway.domain.observer import NullObserver, Observer
 from tollway.domain.seams import LimitStore
 
 
@@ -34,7 +34,35 @@ def shared(
     try:
         from tollway.cluster.shared import ValkeyShared
     except ModuleNotFoundError as error:
-        why = f"needs {error.name}, which is not installed: pip install 'tollway[cluster]'"
-        raise ConfigError((Problem(key="cluster.url", expected=why),)) from error
-    password = None if cluster.password is None else cluster.password.reveal()
-    return ValkeyShared(cluster.url, password, observer, tell, learn)
+        raise _missing(error) from error
+    return ValkeyShared(cluster.url, _password(cluster), observer, tell, learn)
+
+
+async def unreachable(cluster: Cluster) -> str | None:
+    """Why the Valkey that is named can't be asked; None when it can. Changes nothing there. Raises ConfigError."""
+    assert cluster.url is not None, "a Valkey is named"
+    try:
+        from tollway.cluster.link import Link
+    except ModuleNotFoundError as error:
+        raise _missing(error) from error
+    heard = _Heard()
+    link = Link(cluster.url, _password(cluster), heard)
+    await link.open()
+    await link.aclose()
+    return heard.why
+
+
+class _Heard(NullObserver):
+    why: str | None = None
+
+    def alarm(self, what: str, detail: str) -> None:
+        self.why = detail
+
+
+def _password(cluster: Cluster) -> str | None:
+    return None if cluster.password is None else cluster.password.reveal()
+
+
+def _missing(error: ModuleNotFoundError) -> ConfigError:
+    why = f"needs {error.name}, which is not installed: pip install 'tollway[cluster]'"
+    return ConfigError((Problem(key="cluster.url", expected=why),))

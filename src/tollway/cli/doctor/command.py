@@ -14,6 +14,7 @@ from rich.text import Text
 from tollway.assembly import catalog, dialect, endpoint
 from tollway.cli.common import CommandFailed, ConfigOption, JsonFlag, command, out, print_json
 from tollway.cli.doctor.clock import clock
+from tollway.cli.doctor.cluster import shared_counts
 from tollway.cli.doctor.configuration import keys, read
 from tollway.cli.doctor.finding import Area, Finding, State, counted, counts
 from tollway.cli.doctor.ledger import ledger
@@ -73,9 +74,10 @@ async def _examine(path: Path | None, complete: bool) -> list[Finding]:
     findings += said
     transport = AiohttpTransport()
     try:
-        looked, books, (came_in, ours) = await asyncio.gather(
+        looked, books, shared, (came_in, ours) = await asyncio.gather(
             providers(_reached(config, listed), transport, complete=complete and listed is not None),
             asyncio.to_thread(ledger, config.ledger.url),
+            shared_counts(config.cluster),
             listen(config, transport),
         )
         outside, answer = await public(config, ours, transport)
@@ -87,6 +89,7 @@ async def _examine(path: Path | None, complete: bool) -> list[Finding]:
         *findings,
         *said,
         *books,
+        *shared,
         *clock([*answers, *own], config.auth.clock_skew),
         *outside,
         *came_in,
