@@ -5,6 +5,7 @@ Nothing here is module state: a process may build as many routers as it likes, a
 """
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import assert_never
 
@@ -21,6 +22,7 @@ from tollway.ledger.booking import Bookings
 from tollway.ledger.control import ControlServer
 from tollway.ledger.extra import open_postgres
 from tollway.ledger.memory import MemoryLedger
+from tollway.ledger.retention import Retention
 from tollway.ledger.sqlite.store import SqliteLedger
 from tollway.limits.counts import Counts
 from tollway.limits.memory import MemoryLimits
@@ -51,7 +53,7 @@ class Router:
         reloader: Reloader,
         transport: Transport,
         bookings: Bookings,
-        control: ControlServer | None,
+        beside: Sequence[ControlServer | Retention],  # what is at work on the ledger, and ends before it
         cluster: Shared | None,
     ):
         self.asgi: Asgi = routes(services)
@@ -61,7 +63,7 @@ class Router:
         self.metrics = metrics
         self._transport = transport
         self._bookings = bookings
-        self._control = control
+        self._beside = beside
         self._cluster = cluster
 
     async def drain(self, seconds: float) -> None:
@@ -77,8 +79,8 @@ class Router:
         """Close the books and every connection."""
         if self._cluster is not None:
             await self._cluster.aclose()
-        if self._control is not None:
-            await self._control.aclose()
+        for one in self._beside:
+            await one.aclose()
         await self._bookings.aclose()
         await self.services.pipeline.snapshot.recounts.aclose()
         await self.services.ledger.aclose()
@@ -135,7 +137,12 @@ async def build(config: Config, *, clock: Clock | None = None, observer: Observe
     reloader = Reloader(config, assembly, pipeline, health, watchers)
     if cluster is not None:
         await cluster.open()
-    return Router(services, metrics, reloader, transport, bookings, control, cluster)
+    beside: list[ControlServer | Retention] = [] if control is None else [control]
+    if config.ledger.keep_calls is not None:
+        retention = Retention(ledger, clock, config.ledger.keep_calls)
+        retention.start()
+        beside.append(retention)
+    return Router(services, metrics, reloader, transport, bookings, beside, cluster)
 
 
 async def _open_ledger(config: Config, clock: Clock, observer: Observer) -> tuple[Ledger, ControlServer | None]:

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from tollway.api.services import Answered, Services, reading
 from tollway.domain.answer import AttemptRecord
 from tollway.domain.asked import Asked
-from tollway.domain.errors import NotFound, RequestError
+from tollway.domain.errors import NotFound, RecordPruned, RequestError
 from tollway.domain.money import format_usd
 from tollway.domain.plan import Verdict
 from tollway.domain.record import CallRecord
@@ -90,7 +90,12 @@ async def generation(services: Services, request: Request) -> Answered:
     wanted = _flag(request, "receipt")
     name = request.path_params["id"]
     async with reading(services, request) as caller:
-        record = await services.ledger.call(caller.account, name) if len(name) <= ID_LENGTH_MAX else None
+        try:
+            record = await services.ledger.call(caller.account, name) if len(name) <= ID_LENGTH_MAX else None
+        except RecordPruned:
+            if caller.key is None:
+                raise
+            record = None  # whose call it was isn't known any more
     if record is None or (caller.key is not None and record.key != caller.key.id):
         raise NotFound("This wallet has no finished call of that id.", param="id")
     now_s = services.clock.now_ms() // 1000

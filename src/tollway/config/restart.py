@@ -25,6 +25,8 @@ def kept(running: Config, wanted: Config) -> tuple[Config, tuple[str, ...]]:
         waiting.append("ops.listen")
     if wanted.ledger.url != running.ledger.url:
         waiting.append("ledger.url")
+    if wanted.ledger.keep_calls != running.ledger.keep_calls:
+        waiting.append("ledger.keep_calls")
     if wanted.cluster != running.cluster:
         waiting.append("cluster")
     served = replace(wanted, server=server, auth=auth, ops=running.ops, ledger=running.ledger, cluster=running.cluster)

@@ -27,7 +27,7 @@ from tollway.config.prices import BUY, SELL
 from tollway.config.rates import Rates
 from tollway.config.read import INVALID, Items, Made, Named, Never, OneOf, Spot, Switch, Table, Text, Whole
 from tollway.config.secret import Secret
-from tollway.config.units import duration, percent, share, size, usd, wait
+from tollway.config.units import duration, percent, retention, share, size, usd, wait
 from tollway.config.valkey import ValkeyUrl, valkey_url
 from tollway.domain.limit import Rate
 from tollway.domain.plan import Timeouts
@@ -115,6 +115,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     password too."""
 
     url: Annotated[LedgerUrl, Text(ledger_url, "sqlite:///tollway.db")] = ledger_url("sqlite:///tollway.db")
+    keep_calls: Annotated[float | None, Text(retention, "90d", why=_NO_UNIT)] = None
     password_env: Annotated[str | None, Text(names.variable_name, "TOLLWAY_DB_PASSWORD", secret=True)] = None
     password_file: Annotated[str | None, Text(names.file_name, "/run/secrets/tollway-db")] = None
     password: Annotated[

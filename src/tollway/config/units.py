@@ -5,6 +5,8 @@ import re
 from tollway.domain.money import BASIS_POINTS, PICO_PER_NANO, parse_rate, parse_usd
 
 DURATION_MAX_S = 366 * 86_400  # a longer wait is a mistake in the unit
+RETENTION_MIN_S = 2 * 86_400
+RETENTION_MAX_S = 36_500 * 86_400  # a hundred years: a longer one is a mistake in the unit
 SIZE_MAX = 4 * 1024**3  # bodies and answers are held in memory
 PERCENT_MAX = 1_000  # a markup of ten times the cost is a misplaced point
 RATE_MAX = 1_000_000 * 10**6  # pico-USD a token: 1 USD. Hold bounds stay far below what 64 bits count
@@ -34,6 +36,15 @@ def wait(text: str) -> float:
     seconds = duration(text)
     if seconds == 0:
         raise ValueError('must be over zero, such as "5s"')
+    return seconds
+
+
+def retention(text: str) -> float:
+    """Seconds of "90d": how long something is kept. At least 2 days, since what refers to it lives for one."""
+    match = _DURATION.match(text)
+    seconds = float(match[1]) * _SECONDS[match[2]] if match is not None else 0.0
+    if not RETENTION_MIN_S <= seconds <= RETENTION_MAX_S:
+        raise ValueError(f'expected days, from "2d" to "{RETENTION_MAX_S // 86_400}d"')
     return seconds
 
 

@@ -5,12 +5,12 @@ TollwayError
 │   ├── UnpricedFeature, ContextLengthExceeded, ContentFiltered
 │   ├── RequestTimeout 408, RequestTooLarge 413, HeadersTooLarge 431, UnsupportedMediaType 415, MethodNotAllowed 405
 │   ├── IdempotencyConflict 409, IdempotentAnswerTooLarge 409
-│   └── ModelNotFound 404, ProviderNotFound 404, NotFound 404, UnsupportedEndpoint 404
+│   └── ModelNotFound 404, ProviderNotFound 404, NotFound 404, RecordPruned 404, UnsupportedEndpoint 404
 ├── SignInError 401         no proof of who calls; carries WWW-Authenticate
 │   └── MissingSignIn, InvalidSignIn, InvalidSignature, ExpiredSignIn, NotYetValid, WrongDomain, UnsupportedChain,
 │       NonceUsed, NonceRequired, ScopeRequired, RevokedSignIn; InvalidKey, KeyExpired, KeyEnded
 ├── AccountNotAllowed 403, AccountFrozen 403
-│   └── WalletRequired, ModelNotAllowed, KeyLimitExceeded: what a delegated key may not do
+│   └── WalletRequired 403, ModelNotAllowed 403, KeyLimitExceeded 403: what a delegated key may not do
 ├── InsufficientBalance 402
 ├── IdempotencyInFlight 409
 ├── RateLimited 429
@@ -114,6 +114,10 @@ class ProviderNotFound(RequestError):
 class NotFound(RequestError):
     status = 404
     code = "not_found"
+
+
+class RecordPruned(NotFound):
+    """The call was there, and its record has been let go of."""
 
 
 class UnsupportedEndpoint(RequestError):

@@ -90,6 +90,10 @@ class Ledger(Protocol):
         """What the call that claimed an Idempotency-Key (sha256, hex) was answered; None when no success is committed
         under it, or its day is over."""
 
+    async def prune(self, before_ms: int, limit: int) -> int:
+        """Remove up to `limit` records of calls that ended before then, the oldest first, and say how many there were.
+        What they moved stays. Raises LedgerUnavailable."""
+
     async def secret(self, name: str) -> bytes:
         """32 random bytes under `name`, made on first use and kept with the books (the HMAC key of nonces)."""
 

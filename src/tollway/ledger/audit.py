@@ -53,6 +53,7 @@ class Rows(msgspec.Struct, frozen=True, kw_only=True):
     accounts: Iterable[Account]  # an account that is kept in parts as their sum
     usage: Iterable[tuple[str | None, int, int]]  # by wallet: calls, and what they were charged
     reversed: Iterable[str]  # the ids that have a reversal
+    pruned_to: int  # seq up to which records of calls were let go of
     abandoned: Callable[[int], bool]  # whether an epoch is one whose pending holds should have expired
 
 
@@ -81,7 +82,7 @@ class _Replay:
             if row[4] is None:
                 self._differ(f"transfer {row[0]}: its account does not exist")
                 continue
-            self._enter(read_transfer(row), epoch=row[19], has_call=bool(row[20]))
+            self._enter(read_transfer(row), epoch=row[19], has_call=bool(row[20]) or row[0] <= self._rows.pruned_to)
         for own, hold in self._open.items():
             if own in self._expired:
                 report.unsettled += 1

@@ -126,6 +126,9 @@ class MemoryLedger:
     async def disabled(self) -> Mapping[str, Disabled]:
         return self._books.disabled
 
+    async def prune(self, before_ms: int, limit: int) -> int:
+        return 0  # usage is summed from the records, and all ends with the process
+
     async def secret(self, name: str) -> bytes:
         return self._secrets.setdefault(name, os.urandom(32))
 

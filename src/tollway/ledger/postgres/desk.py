@@ -117,6 +117,7 @@ class PostgresDesk:
     def audit(self) -> AuditReport:
         with self._reading() as connection:
             reversed_ids = {own for (own,) in connection.execute(QUERIES["reversed"])}
+            (pruned_to,) = _row(connection, "pruned")
             cleared = {no for (no,) in connection.execute(QUERIES["cleared_epochs"])}
             with connection.cursor(name="audit") as transfers:
                 transfers.itersize = ROWS_AT_ONCE
@@ -127,6 +128,7 @@ class PostgresDesk:
                         accounts=(read_account(row) for row in connection.execute(QUERIES["all_accounts"])),
                         usage=connection.execute(QUERIES["usage_of_accounts"]),
                         reversed=reversed_ids,
+                        pruned_to=pruned_to,
                         abandoned=cleared.__contains__,
                     )
                 )

@@ -11,7 +11,7 @@ import psycopg
 
 from tollway.domain.answer import RESPONSE_ID_CHARS_MAX
 from tollway.domain.commands import Disabled, Statement, StoredAnswer, UsageBy, UsageReport
-from tollway.domain.errors import LedgerUnavailable
+from tollway.domain.errors import LedgerUnavailable, RecordPruned
 from tollway.domain.keys import KeyPage, KeyState
 from tollway.domain.observer import Observer
 from tollway.domain.record import CallRecord
@@ -27,6 +27,7 @@ from tollway.ledger.transfer import Account
 from tollway.ledger.usage import NAMES_READ_MAX, check_period, day_key, day_number, report, unnamed
 from tollway.wire import json
 
+PRUNED = "The record of this call is not kept any more: the statement still has what it moved."
 SECRET_BYTES = 32
 # How far back a provider's response id is looked for: about the account's newest 5,000 calls.
 RESPONSE_WALK_TRANSFERS_MAX = 10_000
@@ -72,6 +73,8 @@ class Reads:
         if not rows:
             limits = (RESPONSE_WALK_TRANSFERS_MAX, wanted[:RESPONSE_ID_CHARS_MAX])
             rows = await self._fetch("call_by_response", account, *limits)
+        if not rows and await self._fetch("ended", wanted, account):
+            raise RecordPruned(PRUNED, param="id")
         if not rows:
             return None
         record, delivery, own = json.decode_as(rows[0][0].encode(), CallRecord), rows[0][1], rows[0][2]

@@ -46,6 +46,7 @@ from tollway.ledger.books import Books
 from tollway.ledger.claims import CLAIM_MS, place_of
 from tollway.ledger.decision import DeliveryNote, Expire
 from tollway.ledger.postgres.page import COMMANDS_MAX
+from tollway.ledger.postgres.pruning import prune
 from tollway.ledger.postgres.reads import Reads
 from tollway.ledger.postgres.requests import Queue, Request, fail_all
 from tollway.ledger.postgres.server import RETRY_AFTER_MS, Readers, conninfo, first_line, meaning_of, unusable
@@ -72,6 +73,7 @@ class PostgresLedger:
         self._clock = clock
         self._observer = observer
         self._loop = asyncio.get_running_loop()
+        self._info = info
         self._session = Session(info, lease_s)
         self._reads = Reads(Readers(info), observer)
         self._lease_s = lease_s
@@ -149,6 +151,9 @@ class PostgresLedger:
 
     async def disabled(self) -> Mapping[str, Disabled]:
         return await self._reads.disabled()
+
+    async def prune(self, before_ms: int, limit: int) -> int:
+        return await prune(self._info, before_ms, limit)
 
     async def secret(self, name: str) -> bytes:
         return await self._reads.secret(name)

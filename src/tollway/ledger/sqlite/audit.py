@@ -30,5 +30,6 @@ def _rows(connection: sqlite3.Connection) -> Rows:
         accounts=(account_of(row) for row in connection.execute(QUERIES["all_accounts"])),
         usage=connection.execute(QUERIES["usage_of_accounts"]),
         reversed={own for (own,) in connection.execute(QUERIES["reversed"])},
+        pruned_to=connection.execute(QUERIES["pruned"]).fetchone()[0],
         abandoned=lambda epoch: epoch != newest_epoch,
     )

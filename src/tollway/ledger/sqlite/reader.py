@@ -12,6 +12,7 @@ import msgspec
 
 from tollway.domain.answer import RESPONSE_ID_CHARS_MAX
 from tollway.domain.commands import Statement, StoredAnswer, UsageBy, UsageReport
+from tollway.domain.errors import RecordPruned
 from tollway.domain.keys import KeyPage, KeyState
 from tollway.domain.record import CallRecord
 from tollway.domain.usage import Usage
@@ -28,6 +29,8 @@ from tollway.wire import json
 # How far back a provider's response id is looked for: about the account's newest 5,000 calls. An index of these ids
 # would cost each call about as much as the rest of its booking; the router's own id finds any call, however old.
 RESPONSE_WALK_TRANSFERS_MAX = 10_000
+
+PRUNED = "The record of this call is not kept any more: the statement still has what it moved."
 
 T = TypeVar("T")
 
@@ -119,6 +122,8 @@ def read_call(connection: sqlite3.Connection, account: str, id: str) -> CallReco
     if row is None:
         wanted = (account, RESPONSE_WALK_TRANSFERS_MAX, id[:RESPONSE_ID_CHARS_MAX])
         row = connection.execute(QUERIES["call_by_response"], wanted).fetchone()
+    if row is None and connection.execute(QUERIES["ended"], (id, account)).fetchone() is not None:
+        raise RecordPruned(PRUNED, param="id")
     if row is None:
         return None
     record, delivery, own = json.decode_as(row[0], CallRecord), row[1], row[2]

@@ -14,6 +14,7 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Coroutine, Mapping, Sequence
+from concurrent.futures import Future
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -179,6 +180,11 @@ class SqliteLedger:
 
     async def disabled(self) -> Mapping[str, Disabled]:
         return self._books.disabled
+
+    async def prune(self, before_ms: int, limit: int) -> int:
+        if self._phase != "up":
+            raise _unreadable()
+        return await self._read(_told(self._writer.prune(before_ms, limit)))
 
     async def secret(self, name: str) -> bytes:
         if name in self._secrets:
@@ -375,6 +381,10 @@ class SqliteLedger:
             await asyncio.to_thread(reader.close)
         await asyncio.to_thread(self._writer.close)
         self._lock.release()
+
+
+async def _told(future: Future[T]) -> T:
+    return await asyncio.wrap_future(future)
 
 
 def _refused() -> LedgerUnavailable:

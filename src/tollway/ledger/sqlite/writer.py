@@ -66,6 +66,11 @@ class Writer:
         or OSError as long as they don't."""
         return self._soon(self._recover)
 
+    def prune(self, before_ms: int, limit: int) -> "Future[int]":
+        """Remove up to `limit` records of calls, in a transaction of its own between two batches. Fails with
+        sqlite3.Error."""
+        return self._soon(lambda: self._prune(before_ms, limit))
+
     def close(self) -> None:
         """Finish what was submitted, close the file, end the thread."""
         self._queue.put(None)
@@ -139,6 +144,22 @@ class Writer:
         connection.execute(QUERIES["empty_probe"])
         connection.commit()
         return read_snapshot(connection)
+
+    def _prune(self, before_ms: int, limit: int) -> int:
+        connection = self._connection
+        if connection is None:
+            raise sqlite3.OperationalError("the books are closed")
+        try:
+            connection.execute(QUERIES["begin"])
+            connection.execute(QUERIES["prune_up_to"], (limit, before_ms))
+            connection.execute(QUERIES["prune_deliveries"])
+            connection.execute(QUERIES["prune_recounts"])
+            removed = connection.execute(QUERIES["prune_calls"]).rowcount
+            connection.commit()
+        except sqlite3.Error:
+            self._roll_back(connection)
+            raise
+        return removed
 
     def _reconnect(self) -> sqlite3.Connection:
         """A fresh connection, with the log moved into the file and cut to nothing."""

@@ -50,6 +50,14 @@ CREATE TABLE calls (
     record text NOT NULL
 );
 
+-- Up to which seq records of calls were let go of. A single row.
+CREATE TABLE pruned (
+    one integer PRIMARY KEY CHECK (one = 1),
+    seq bigint NOT NULL
+);
+
+INSERT INTO pruned (one, seq) VALUES (1, 0);
+
 -- What became of a posted call's answer, once its end was handed over; seq is the post's.
 CREATE TABLE deliveries (
     seq bigint PRIMARY KEY,

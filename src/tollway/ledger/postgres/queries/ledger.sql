@@ -341,6 +341,38 @@ WHERE (account, nonce) IN (
 -- name: forget_revocations
 DELETE FROM revocations WHERE expires_ms <= %s
 
+-- name: prune_up_to
+-- How far the oldest records go that are old enough, without a younger one before them. Its row's lock keeps other
+-- processes from doing the same.
+WITH oldest AS (
+    SELECT calls.seq, transfers.at_ms
+    FROM (SELECT seq FROM calls ORDER BY seq LIMIT %s) AS calls
+    JOIN transfers ON transfers.seq = calls.seq
+)
+UPDATE pruned
+SET seq = greatest(
+    pruned.seq,
+    coalesce((SELECT min(seq) - 1 FROM oldest WHERE at_ms >= %s), (SELECT max(seq) FROM oldest), 0)
+)
+
+-- name: prune_calls
+DELETE FROM calls WHERE seq <= (SELECT seq FROM pruned)
+
+-- name: prune_deliveries
+DELETE FROM deliveries WHERE seq <= (SELECT seq FROM pruned)
+
+-- name: prune_recounts
+DELETE FROM recounts WHERE seq <= (SELECT seq FROM pruned)
+
+-- name: pruned
+SELECT seq FROM pruned
+
+-- name: ended
+SELECT 1
+FROM transfers
+JOIN accounts ON accounts.no = transfers.account
+WHERE transfers.id = %s AND accounts.id = %s AND transfers.kind IN ('post', 'void')
+
 -- name: insert_secret
 INSERT INTO secrets (name, value) VALUES (%s, %s) ON CONFLICT (name) DO NOTHING RETURNING name
 

@@ -411,6 +411,38 @@ WHERE expired.kind = 'expire'
     AND NOT EXISTS (SELECT 1 FROM transfers AS posted WHERE posted.id = expired.id AND posted.kind = 'post')
 GROUP BY day
 
+-- name: prune_up_to
+-- How far the oldest records go that are old enough, without a younger one before them.
+WITH oldest AS (
+    SELECT calls.seq, transfers.at_ms
+    FROM calls CROSS JOIN transfers ON transfers.seq = calls.seq
+    ORDER BY calls.seq
+    LIMIT ?
+)
+UPDATE pruned
+SET seq = max(
+    seq,
+    coalesce((SELECT min(seq) - 1 FROM oldest WHERE at_ms >= ?), (SELECT max(seq) FROM oldest), 0)
+)
+
+-- name: prune_calls
+DELETE FROM calls WHERE seq <= (SELECT seq FROM pruned)
+
+-- name: prune_deliveries
+DELETE FROM deliveries WHERE seq <= (SELECT seq FROM pruned)
+
+-- name: prune_recounts
+DELETE FROM recounts WHERE seq <= (SELECT seq FROM pruned)
+
+-- name: pruned
+SELECT seq FROM pruned
+
+-- name: ended
+SELECT 1
+FROM transfers
+JOIN accounts ON accounts.no = transfers.account
+WHERE transfers.id = ? AND accounts.id = ? AND transfers.kind IN ('post', 'void')
+
 -- name: fill_probe
 INSERT INTO probes (filling) VALUES (zeroblob(?))
 
