@@ -12,7 +12,7 @@ from openai import AsyncOpenAI
 from helpers.running import Running, chat, running
 from tollway.api.keys import BODY_BYTES_MAX, SCOPE
 from tollway.client.siwx import sign_in_header
-from tollway.client.wallet import Wallet, account_id
+from tollway.client.wallet import SolanaWallet, Wallet, account_id
 from tollway.domain.money import parse_usd
 
 NOW = int(time.time())
@@ -77,6 +77,25 @@ async def test_a_key_is_shown_once_and_never_stored_by_anybody(router: Running) 
     listed = (await router.get("/keys", wallet))["data"]
     assert [key["id"] for key in listed] == [made["id"]]
     assert made["key"] not in str(listed)
+
+
+async def test_a_wallet_that_never_had_credit_gets_no_key_and_leaves_nothing_in_the_books(router: Running) -> None:
+    wallet = await router.wallet()
+    assert refusal(await create(router, wallet)) == (402, "insufficient_balance")
+    assert (await router.get("/keys", wallet))["data"] == []
+    await router.credit(wallet, "0.01")
+    assert (await create(router, wallet)).status_code == 201
+
+
+@pytest.mark.parametrize("billing", ["metered", "welcome"])
+async def test_a_wallet_that_may_call_without_paying_first_gets_a_key(billing: str) -> None:
+    wallet = SolanaWallet.new()
+    config = {
+        "metered": f'[auth]\naccounts = ["{account_id(wallet)}"]\n[billing]\nmode = "metered"\n',
+        "welcome": '[billing]\nwelcome_credit_usd = "0.10"\nwelcome_credit_total_usd = "0.10"\n',
+    }
+    async with running(config=config[billing]) as router:
+        assert (await ask(router, await key_of(router, wallet))).status_code == 200
 
 
 async def test_a_call_by_a_key_is_the_wallets_and_counted_for_the_key(router: Running) -> None:
@@ -252,7 +271,7 @@ async def test_a_key_sees_its_own_calls_and_what_it_may_spend(router: Running) -
 
 
 async def test_keys_are_listed_by_pages(router: Running) -> None:
-    wallet = await router.wallet()
+    wallet = await router.wallet("1.00")
     made = [(await key_of(router, wallet, label=str(n)))["id"] for n in range(3)]
     first = await router.get("/keys", wallet, limit=2)
     rest = await router.get("/keys", wallet, limit=2, cursor=first["next_cursor"])

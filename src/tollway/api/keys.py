@@ -16,6 +16,7 @@ from tollway.domain.call import Caller
 from tollway.domain.commands import Command, CreateKey, EndKey, KeyCreated, KeyEnded, Result
 from tollway.domain.errors import (
     ClientGone,
+    InsufficientBalance,
     InternalError,
     LedgerOutcomeUnknown,
     LedgerUnavailable,
@@ -86,6 +87,7 @@ async def create(services: Services, request: Request) -> Answered:
     caller = await _by_fresh_signature(services, request)
     asked = await _asked(services, request)
     key = _key(services, caller, asked)
+    await _known(services, caller)
     page = await services.ledger.keys(caller.account, limit=1)
     if page.living >= LIVING_MAX or page.total >= KEYS_MAX:
         most = f"{LIVING_MAX} keys without an end" if page.living >= LIVING_MAX else f"{KEYS_MAX} keys in all"
@@ -121,6 +123,15 @@ async def end(services: Services, request: Request) -> Answered:
     if not isinstance(result, KeyEnded):
         raise NotFound("This wallet has no key of that id: GET /keys lists them.", param="id")
     return Answered(status=204)
+
+
+async def _known(services: Services, caller: Caller) -> None:
+    """Only for wallets that the books know, where calls have to be paid for: anybody can make wallets without end, and
+    what is kept of a key is kept for good. Raises InsufficientBalance, LedgerUnavailable."""
+    if services.snapshot.unlimited or await services.ledger.balance(caller.account) is not None:
+        return
+    if not await services.pipeline.welcome(caller):
+        raise InsufficientBalance("This wallet has never had a balance for a key to spend: add credit, then try again.")
 
 
 async def _by_fresh_signature(services: Services, request: Request) -> Caller:

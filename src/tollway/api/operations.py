@@ -219,7 +219,9 @@ OPERATIONS: tuple[Operation, ...] = (
         "Give out a delegated key; its secret is in this answer and never again",
         {"201": _json("The key.", "NewKeyView")},
         signed=True,
-        codes=frozenset({"model_not_found", "request_too_large", "wallet_required", "provider_not_found"}),
+        codes=frozenset(
+            {"model_not_found", "request_too_large", "wallet_required", "provider_not_found", "insufficient_balance"}
+        ),
         body=ref("KeyRequest"),
         about="By the wallet itself, with a message on a fresh nonce of GET /session/nonce that names "
         "`urn:tollway:scope:keys` in its Resources. Sent twice, it makes two keys.",
