@@ -6,7 +6,6 @@ Must not know who serves the snapshot, or what was served before it.
 import logging
 import random
 from collections.abc import Sequence
-from typing import assert_never
 
 import msgspec
 
@@ -32,7 +31,7 @@ from tollway.routing.catalog import Catalog
 from tollway.snapshot import Snapshot, Welcome
 from tollway.upstream.attempts import Attempts
 from tollway.upstream.dialect import Dialect
-from tollway.upstream.dialects.openai_openai import OpenAIOpenAI
+from tollway.upstream.dialects import DIALECTS
 from tollway.upstream.endpoint import Endpoint
 
 log = logging.getLogger("tollway.prices")
@@ -132,10 +131,11 @@ def catalog(config: Config, prices: PriceList) -> Catalog:
             timeouts=model.timeouts,
             data_collection=provider.data_collection,
             supports=frozenset(model.supports),
-            unsupported=frozenset(model.unsupported),
-            one_choice="one_choice" in provider.quirks,
+            unsupported=frozenset(model.unsupported) | spoken.lacks,
+            one_choice=spoken.one_choice or "one_choice" in provider.quirks,
         )
         for provider in config.providers
+        for spoken in [DIALECTS[provider.dialect]]
         for model in provider.models
         for listed in [prices[provider.id, model.id]]
     ]
@@ -188,11 +188,7 @@ def _sign_in_settings(auth: Auth) -> SignInSettings:
 
 def dialect(provider: Provider, clock: Clock) -> Dialect:
     """What translates to the API that a provider speaks."""
-    match provider.dialect:
-        case "openai":
-            return OpenAIOpenAI(endpoint(provider), clock)
-        case _:
-            assert_never(provider.dialect)
+    return DIALECTS[provider.dialect].make(endpoint(provider), clock)
 
 
 def endpoint(provider: Provider) -> Endpoint:

@@ -16,6 +16,7 @@ from helpers.scripted import (
 )
 from helpers.virtual_time import LoopClock
 from tollway.domain.answer import Outcome
+from tollway.domain.clock import Clock
 from tollway.domain.errors import (
     ProviderFault,
     TollwayError,
@@ -27,6 +28,7 @@ from tollway.upstream.attempts import (
     OpenStream,
     Trail,
 )
+from tollway.upstream.dialect import Dialect
 from tollway.upstream.dialects.openai_openai import OpenAIOpenAI
 from tollway.upstream.endpoint import Endpoint
 from tollway.upstream.watch import CallWatch
@@ -65,7 +67,13 @@ def too_long() -> ScriptedResponse:
 class Bench:
     """Attempts over scripted providers. `answer` and `open` are one call each."""
 
-    def __init__(self, *candidates: Candidate, answer_bytes_max: int = 1_000, **steps: Any) -> None:
+    def __init__(
+        self,
+        *candidates: Candidate,
+        answer_bytes_max: int = 1_000,
+        dialect: Callable[[Endpoint, Clock], Dialect] = OpenAIOpenAI,
+        **steps: Any,
+    ) -> None:
         self.transport = ScriptedTransport(**steps)
         self.observer = KeepingObserver()
         self.trail = Trail()
@@ -74,9 +82,7 @@ class Bench:
         self.attempts = Attempts(
             self.transport,
             {
-                name: OpenAIOpenAI(
-                    Endpoint(id=name, base_url=f"https://{name}.test/v1", api_key="sk-secret-1"), LoopClock()
-                )
+                name: dialect(Endpoint(id=name, base_url=f"https://{name}.test/v1", api_key="sk-secret-1"), LoopClock())
                 for name in steps
             },
             answer_bytes_max=answer_bytes_max,

@@ -14,7 +14,7 @@ import msgspec
 
 from tollway.config import names
 from tollway.config.places import url_text
-from tollway.domain.quirks import Quirk
+from tollway.domain.quirks import DialectName, Quirk
 
 User = Literal["hash", "forward", "omit"]
 
@@ -27,6 +27,7 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     base_url: str | None = None  # None: every customer has one of their own, which looks like the example
     base_url_example: str | None = None
     keys: tuple[str, ...] = ()  # the environment variables in which its key is usually found, the likeliest first
+    dialect: DialectName | None = None  # the API it speaks; None: as configured by default
     auth_header: str | None = None  # the header that carries the key; None: authorization, as a bearer token
     query: dict[str, str] = {}  # sent with every request
     price_book: str | None = None  # its id in the price book
@@ -74,6 +75,7 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "id": self.id,
             "base_url": self.base_url,
             "api_key_env": self.key_variable(environ),
+            "dialect": self.dialect,
             "auth_header": self.auth_header,
             "query": dict(self.query),
             "price_book": self.price_book,

@@ -32,7 +32,7 @@ from tollway.config.valkey import ValkeyUrl, valkey_url
 from tollway.domain.limit import Rate
 from tollway.domain.plan import Timeouts
 from tollway.domain.price import PartialPrice, Price
-from tollway.domain.quirks import Quirk
+from tollway.domain.quirks import DialectName, Quirk
 from tollway.wire.json import DEPTH_MAX
 
 TOKENS_MAX = 1_000_000_000  # far above any context window; keeps every bound within 64 bits
@@ -40,7 +40,6 @@ CALLS_MAX = 100_000  # one process can't have more sockets
 MESSAGES_MAX = 1_000_000
 RECEIPT_KEYS_MAX = 1_000  # all that were not withdrawn are published: a rotation a week, for 19 years
 
-DialectName = Literal["openai"]  # the API that a provider speaks; assembly.py says what translates to each
 
 _NO_UNIT = "; a bare number has no unit"
 _DURATION = Text(duration, "5s", why=_NO_UNIT)

@@ -1,8 +1,10 @@
-"""How a provider's version of the chat API differs from OpenAI's in ways that don't change what a request means. Must
-not know who has which, nor how a request is written.
+"""Which chat API a provider speaks, and how its version of OpenAI's differs in ways that don't change what a request
+means. Must not know who has which, nor how a request is written.
 """
 
 from typing import Literal
+
+DialectName = Literal["openai"]  # what translates to each: upstream/dialects/
 
 Quirk = Literal[
     "max_completion_tokens",  # the output limit is sent under this name, whichever the caller used

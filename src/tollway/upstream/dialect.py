@@ -34,10 +34,21 @@ class StreamReader(Protocol):
 
 
 class Dialect(Protocol):
-    """One provider's. Its secrets are kept out of every fault's detail, as are keys of known shapes."""
+    """One provider's. Its secrets are kept out of every fault's detail, as are keys of known shapes.
+
+    What every one of them promises is held by tests/contract/test_dialects.py; docs/dialects.md says how to add one.
+    Answers, events and `usage` come out as OpenAI's, whatever the provider wrote."""
 
     def request(self, call: Call, candidate: Candidate, *, max_tokens: int | None = None) -> HttpRequest:
-        """The call as this candidate is to be asked. `max_tokens` caps what the caller allowed, for each choice."""
+        """The call as this candidate is to be asked, which it stays unchanged by. `max_tokens` caps what the caller
+        allowed, for each choice. ProviderFault("rejected", status=400) with a `reason` for what the provider's API has
+        no words for and what can't be left out: a kind of content part, for one."""
+
+    def models(self) -> HttpRequest:
+        """What asks for the list of the provider's models: free, and needs its key."""
+
+    def probe(self) -> HttpRequest:
+        """An empty question, which whoever speaks this API refuses for nothing: shows that somebody does."""
 
     def answer(self, body: bytes) -> Answer:
         """A whole answer (status 200). ProviderFault: "malformed" when it is none, "error_event" when it is an

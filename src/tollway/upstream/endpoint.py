@@ -9,10 +9,12 @@ from typing import Literal
 from urllib.parse import quote, urlencode, urlsplit
 
 from tollway.domain.quirks import Quirk
+from tollway.domain.seams import HttpRequest
 from tollway.upstream.headers import Headers, check_header, json_headers
 
 UserField = Literal["hash", "forward", "omit"]  # what `user` is: the call's pseudonym, the caller's own, nothing
 
+CONNECT_S = 5.0  # for a name, a connection and TLS, where nobody configured it
 _SECRET_LENGTH_MIN = 6  # a shorter "secret" (none, x, test) would redact ordinary words
 
 
@@ -50,13 +52,20 @@ class Endpoint:
         return f"{base.rstrip('/')}{path}{query and '?'}{query}"
 
     @cached_property
-    def chat_completions_url(self) -> str:
-        return self.url("/chat/completions")
-
-    @cached_property
     def request_headers(self) -> Headers:
         """Headers of a JSON request, with the key; made once, sent with every call."""
         return json_headers(self._credentials, self.headers)
+
+    def get(self, path: str) -> HttpRequest:
+        """What asks for `path` below the base URL, with the key."""
+        headers = tuple((name, value) for name, value in self.request_headers if name != "content-type")
+        return HttpRequest(method="GET", url=self.url(path), headers=headers, body=b"", connect_timeout=CONNECT_S)
+
+    def post(self, url: str, body: bytes, connect_timeout: float = CONNECT_S) -> HttpRequest:
+        """JSON to a `url` of this provider's, with the key."""
+        return HttpRequest(
+            method="POST", url=url, headers=self.request_headers, body=body, connect_timeout=connect_timeout
+        )
 
     @cached_property
     def secrets(self) -> tuple[str, ...]:

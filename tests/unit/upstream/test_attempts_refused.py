@@ -11,21 +11,25 @@ from helpers.scripted import (
     ScriptedResponse,
 )
 from helpers.virtual_time import now, virtual_time
+from tollway.domain.call import Call
 from tollway.domain.errors import (
     ContentFiltered,
     ContextLengthExceeded,
     NoProviderAvailable,
     ProviderFailed,
+    ProviderFault,
     ProviderTimeout,
     RequestError,
     RequestTooLarge,
 )
-from tollway.domain.plan import Timeouts
+from tollway.domain.plan import Candidate, Timeouts
+from tollway.domain.seams import HttpRequest
 from tollway.upstream.attempts import (
     FAULT_BODY_BYTES_MAX,
     FAULT_BODY_S_MAX,
     RETRY_AFTER_S_MAX,
 )
+from tollway.upstream.dialects.openai_openai import OpenAIOpenAI
 
 # --- the caller's own fault
 
@@ -47,6 +51,18 @@ async def test_a_refusal_of_the_request_is_final_and_passed_on(status: int, body
     assert type(refused) is error
     assert "temperature" in refused.message
     assert refused.attempts == tuple(bench.trail.attempts)
+
+
+class Wordless(OpenAIOpenAI):
+    def request(self, call: Call, candidate: Candidate, *, max_tokens: int | None = None) -> HttpRequest:
+        raise ProviderFault("rejected", "no words for it", status=400, reason="it takes no pictures")
+
+
+@virtual_time
+async def test_what_a_dialect_has_no_words_for_is_refused_as_the_provider_would_and_nobody_is_asked() -> None:
+    bench = Bench(dialect=Wordless, a=[])
+    assert "it takes no pictures" in (await bench.refused()).message
+    assert bench.transport.requests == []
 
 
 @virtual_time

@@ -23,7 +23,7 @@ def endpoint(base_url: str = "https://api.example.com/v1", **more: object) -> En
     ],
 )
 def test_the_path_goes_below_the_base_url_and_before_its_query(base_url: str, url: str) -> None:
-    assert endpoint(base_url).chat_completions_url == url
+    assert endpoint(base_url).url("/chat/completions") == url
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_a_key_as_short_as_a_word_is_not_taken_for_a_secret() -> None:
     ],
 )
 def test_every_request_has_the_query(base_url: str, query: tuple[tuple[str, str], ...], url: str) -> None:
-    assert endpoint(base_url, query=query).chat_completions_url == f"https://a.example{url}"
+    assert endpoint(base_url, query=query).url("/chat/completions") == f"https://a.example{url}"
 
 
 def test_the_key_goes_alone_in_a_header_of_its_own_and_is_as_secret_there() -> None:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from tollway.assembly import catalog, dialect, endpoint
+from tollway.assembly import catalog, dialect
 from tollway.cli.common import CommandFailed, ConfigOption, JsonFlag, command, out, print_json
 from tollway.cli.doctor.clock import clock
 from tollway.cli.doctor.cluster import shared_counts
@@ -104,7 +104,6 @@ def _reached(config: Config, listed: PriceList | None) -> list[Reached]:
     return [
         Reached(
             provider=provider,
-            endpoint=endpoint(provider),
             dialect=dialect(provider, SystemClock()),
             candidates=tuple(candidate for candidate in candidates if candidate.provider == provider.id),
         )

@@ -1,5 +1,5 @@
 """Providers: is each reachable, does it take its key, does it list the configured models; and, where that was asked
-for, does each model answer. Asks with the endpoints, headers and dialects that calls are served with.
+for, does each model answer. Asks in the dialects that calls are served with.
 
 What providers say of an error is cut and redacted before it is shown.
 """
@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from tollway.cli.common import SIMULATED_AT
-from tollway.cli.doctor.ask import ANSWER_S, NobodyListens, Reply, Unreached, ask, get
+from tollway.cli.doctor.ask import NobodyListens, Reply, Unreached, ask
 from tollway.cli.doctor.finding import Area, Finding, counted
 from tollway.config.problems import nearest
 from tollway.config.schema import Provider
@@ -21,8 +21,6 @@ from tollway.domain.seams import HttpRequest, Transport
 from tollway.intake.limits import Limits
 from tollway.intake.parse import parse
 from tollway.upstream.dialect import Dialect
-from tollway.upstream.endpoint import Endpoint
-from tollway.upstream.headers import Headers
 from tollway.wire import json
 
 ASK_S_MAX = 60.0  # for one token: a model that has to be loaded first may take so long
@@ -39,7 +37,6 @@ class Reached(msgspec.Struct, frozen=True, kw_only=True):
     """A provider as calls reach it, with what is served from it."""
 
     provider: Provider
-    endpoint: Endpoint
     dialect: Dialect
     candidates: tuple[Candidate, ...]
 
@@ -58,11 +55,10 @@ async def _look(
     reached: Reached, transport: Transport, complete: bool
 ) -> tuple[list[Finding], list[tuple[str, Reply]]]:
     area, name = Area("providers"), reached.provider.id
-    endpoint = reached.endpoint
     try:
-        reply = await get(transport, endpoint.url("/models"), _without_body(endpoint.request_headers))
+        reply = await ask(transport, reached.dialect.models())
     except Unreached as why:
-        simulated = isinstance(why, NobodyListens) and SIMULATED_AT in endpoint.base_url
+        simulated = isinstance(why, NobodyListens) and SIMULATED_AT in reached.provider.base_url
         area.problem(name, why.found, SIMULATE if simulated else why.mend)
         return area.findings, []
     names = await _read(area, reached, reply, transport)
@@ -83,7 +79,7 @@ async def _read(area: Area, reached: Reached, reply: Reply, transport: Transport
             area.warning(
                 name,
                 "answers GET /models, but with no list of models as OpenAI's API has",
-                f"is {_shown(reached)} the place before /chat/completions? --ask makes sure",
+                f"is {_shown(reached)} the place before {_path(reached, reached.dialect.probe())}? --ask makes sure",
             )
         else:
             area.ok(name, f"reached in {reply.took_ms} ms, lists {counted(len(names), 'model')}")
@@ -146,10 +142,10 @@ def plain(name: str) -> str:
 
 
 async def _no_list(area: Area, reached: Reached, transport: Transport) -> None:
-    """There is no GET /models: does the place serve chat completions? An empty question costs nothing to refuse."""
-    endpoint, name = reached.endpoint, reached.provider.id
+    """There is no list of models: does the place serve calls? An empty question costs nothing to refuse."""
+    name, probe = reached.provider.id, reached.dialect.probe()
     try:
-        reply = await ask(transport, _post(endpoint.chat_completions_url, endpoint.request_headers, b"{}"))
+        reply = await ask(transport, probe)
     except Unreached as why:
         area.problem(name, why.found, why.mend)
         return
@@ -164,8 +160,8 @@ async def _no_list(area: Area, reached: Reached, transport: Transport) -> None:
         path = "" if reached.provider.base_url.partition("?")[0].endswith("/v1") else "; it mostly ends in /v1"
         area.problem(
             name,
-            f"there is neither /models nor /chat/completions below {_shown(reached)} (status {reply.status})",
-            f"correct base_url: what stands before /chat/completions in the provider's documentation{path}",
+            f"there is neither /models nor {_path(reached, probe)} below {_shown(reached)} (status {reply.status})",
+            f"correct base_url: what stands before {_path(reached, probe)} in the provider's documentation{path}",
         )
 
 
@@ -239,12 +235,9 @@ def _key_mend(provider: Provider) -> str:
 
 
 def _shown(reached: Reached) -> str:
-    return reached.endpoint.base_url.partition("?")[0]
+    return reached.provider.base_url.partition("?")[0]
 
 
-def _without_body(headers: Headers) -> Headers:
-    return tuple((name, value) for name, value in headers if name != "content-type")
-
-
-def _post(url: str, headers: Headers, body: bytes) -> HttpRequest:
-    return HttpRequest(method="POST", url=url, headers=headers, body=body, connect_timeout=ANSWER_S)
+def _path(reached: Reached, probe: HttpRequest) -> str:
+    """Where calls go, below the base URL."""
+    return probe.url.partition("?")[0].removeprefix(_shown(reached).rstrip("/"))

@@ -10,11 +10,12 @@ from typing import Any
 
 import msgspec
 
-from tollway.assembly import endpoint
-from tollway.cli.doctor.ask import Unreached, get
+from tollway.assembly import dialect
+from tollway.cli.doctor.ask import Unreached, ask
 from tollway.config.load import loads
 from tollway.config.presets import PRESETS, Preset
 from tollway.config.problems import ConfigError
+from tollway.domain.clock import SystemClock
 from tollway.domain.seams import Transport
 from tollway.wire import json
 
@@ -86,10 +87,9 @@ async def _look(preset: Preset, base_url: str | None, environ: Mapping[str, str]
         (provider,) = loads(_PROVIDER.format(id=preset.id, base_url=written), given, Path()).providers
     except ConfigError as error:
         return msgspec.structs.replace(found, trouble=str(error))
-    place = endpoint(provider)
     try:
-        headers = tuple(header for header in place.request_headers if header[0] != "content-type")
-        reply = await get(transport, place.url("/models"), headers, LOCAL_S if preset.local else HOSTED_S)
+        request = dialect(provider, SystemClock()).models()
+        reply = await ask(transport, request, LOCAL_S if preset.local else HOSTED_S)
     except Unreached as why:
         return msgspec.structs.replace(found, trouble=why.found)
     models = read_models(reply.body) if reply.status == 200 else None

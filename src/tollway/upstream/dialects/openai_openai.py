@@ -42,6 +42,7 @@ class OpenAIOpenAI:
 
     def __init__(self, endpoint: Endpoint, clock: Clock | None = None) -> None:
         self._endpoint = endpoint
+        self._url = endpoint.url("/chat/completions")
         self._rewrites = rewrites(endpoint.quirks)
         self._clock = clock or SystemClock()
 
@@ -62,13 +63,13 @@ class OpenAIOpenAI:
                 fields[name] = msgspec.Raw(b"%d" % cap)
         for rewrite in self._rewrites:
             rewrite(fields)
-        return HttpRequest(
-            method="POST",
-            url=self._endpoint.chat_completions_url,
-            headers=self._endpoint.request_headers,
-            body=json.encode_fields(fields),
-            connect_timeout=candidate.timeouts.connect,
-        )
+        return self._endpoint.post(self._url, json.encode_fields(fields), candidate.timeouts.connect)
+
+    def models(self) -> HttpRequest:
+        return self._endpoint.get("/models")
+
+    def probe(self) -> HttpRequest:
+        return self._endpoint.post(self._url, b"{}")
 
     def answer(self, body: bytes) -> Answer:
         try:
