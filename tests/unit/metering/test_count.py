@@ -1,7 +1,10 @@
 """Our own count of tokens."""
 
+import msgspec
+
 from helpers.metered import call, candidate
-from tollway.domain.usage import Generated, Usage
+from tollway.domain.usage import Counted, Generated, Usage
+from tollway.metering.bound import prompt_bound
 from tollway.metering.count import estimate
 
 
@@ -38,3 +41,13 @@ def test_generated_audio_counts_at_its_ceiling_and_as_audio_when_it_was_asked_fo
     assert estimate(asked, spoken, generated) == Usage(prompt=10, completion=70, audio_output=60)
     assert estimate(call(), spoken, generated) == Usage(prompt=10, completion=70)
     assert estimate(asked, candidate(), generated) == Usage(prompt=10, completion=1_000, audio_output=1_000)
+
+
+def test_where_our_tokenizer_counted_its_count_stands_for_the_bytes_within_the_same_limits() -> None:
+    counted = Counted(vocabulary="o200k_base", prompt=7, completion=5)
+    generated = Generated(text_bytes=400, counted=counted)
+    found = estimate(call(text_bytes=400), candidate(), generated)
+    assert (found.prompt, found.completion) == (7, 5)
+    assert estimate(call(max_tokens=3), candidate(), generated).completion == 3
+    many = msgspec.structs.replace(counted, prompt=10**6)
+    assert estimate(call(), candidate(), Generated(counted=many)).prompt == prompt_bound(call(), candidate())

@@ -7,7 +7,7 @@ import pytest
 
 from helpers.metered import call, candidate, tariff
 from tollway.domain.price import Price, Rates, Tier
-from tollway.domain.usage import Charge, Generated, Usage
+from tollway.domain.usage import Charge, Counted, Generated, Usage
 from tollway.metering.meter import REFUSED_BYTES_MAX, Ending, meter
 
 # A token of the prompt costs 1 nano-USD, one of the answer 10; the wallet pays half as much again.
@@ -184,3 +184,11 @@ def test_what_the_wallet_pays_and_what_the_provider_is_owed_may_be_set_apart() -
 def test_every_ending_has_been_charged_above() -> None:
     endings = {name for part in get_args(Ending) for name in (get_args(part) or (part,))}
     assert endings == {"complete", *PARTIAL, *FREE}
+
+
+def test_a_charge_by_our_tokenizer_is_estimated_and_never_over_the_hold() -> None:
+    counted = Generated(text_bytes=4, counted=Counted(vocabulary="o200k_base", prompt=10, completion=20))
+    charge = meter(call(), candidate(), ended="complete", held=10**9, generated=counted, finish_reasons=["stop"])
+    assert (charge.usage, charge.price, charge.estimated) == (Usage(prompt=10, completion=20), 225_000, True)
+    capped = meter(call(), candidate(), ended="complete", held=200, generated=counted, finish_reasons=["stop"])
+    assert (capped.price, capped.cost) == (200, 225_000)
