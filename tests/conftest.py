@@ -14,7 +14,7 @@ from helpers.valkey import Valkey, one_valkey
 
 RECURSION_LIMIT = sys.getrecursionlimit()
 UNIT_TESTS = Path(__file__).parent / "unit"
-PURE_ROOMS = [UNIT_TESTS / room for room in ("auth", "intake", "ledger", "metering", "routing", "wire")]
+PURE_ROOMS = [UNIT_TESTS / room for room in ("auth", "intake", "ledger", "limits", "metering", "routing", "wire")]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

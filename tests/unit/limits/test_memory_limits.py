@@ -84,3 +84,11 @@ def test_a_period_that_does_not_divide_is_never_cut_short() -> None:
     window.add(5, 1)
     window.pass_to(NS + 4)
     assert window.used == 1
+
+
+async def test_who_leaves_gives_back_its_places_and_nothing_else() -> None:
+    store = MemoryLimits(HandClock())
+    taken = await store.take([Ask(key="a", at_once=1), Ask(key="b", rates=(Rate(5, 60),))])
+    store.leave(taken)
+    assert len(store) == 1
+    assert (await take(store, "b")).levels[0][0].left == 3
