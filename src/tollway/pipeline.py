@@ -159,7 +159,7 @@ class Pipeline:
     ) -> bool:
         """Give the answer again that is kept under the call's Idempotency-Key, if there is one. Raises what stands
         against it, and against carrying the call out."""
-        assert call.claim is not None, "without a key nothing is claimed"
+        assert call.claim is not None, "without an Idempotency-Key nothing is claimed"
         if caller.key is not None:
             await self.snapshot.sign_in.keys.check(caller)  # no hold decides on what is given here
         stored = replay.found(call.claim, await self._bookings.answer(caller.account, call.claim), claimed)

@@ -9,7 +9,7 @@ from tollway.domain.observer import Limited, NullObserver
 from tollway.limits.addresses import Door
 from tollway.limits.allowances import Allowance, Allowances
 from tollway.limits.counts import Counts
-from tollway.limits.desk import WhenLost
+from tollway.limits.limiter import WhenLost
 from tollway.limits.memory import MemoryLimits
 from tollway.limits.providers import Gate
 from tollway.limits.wallets import Share, Wallets

@@ -60,7 +60,7 @@ async def wallet_of(routers: list[Running]) -> Wallet:
 
 async def said(router: Running) -> None:
     """Whatever it had to say to Valkey has been said: it is asked after all that."""
-    await router.router.services.pipeline.snapshot.wallets._counts.desk.look([])
+    await router.router.services.pipeline.snapshot.wallets._counts.limiter.look([])
 
 
 def lost(router: Running) -> bool:

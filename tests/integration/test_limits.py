@@ -34,7 +34,7 @@ async def leaves_nothing(router: Running) -> None:
     assert await router.router.services.pipeline.idle(10)
     counts = router.router.services.pipeline.snapshot.wallets._counts
     assert counts.arriving == {}
-    assert all(count.inside == 0 for count in counts.desk._store._counts.values())  # type: ignore[attr-defined]
+    assert all(count.inside == 0 for count in counts.limiter._store._counts.values())  # type: ignore[attr-defined]
 
 
 # --- requests

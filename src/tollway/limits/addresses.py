@@ -73,7 +73,7 @@ class Door:
     """One a configuration; what it counts outlives it."""
 
     def __init__(self, counts: Counts, allowances: Allowances) -> None:
-        self._desk = counts.addresses
+        self._limiter = counts.addresses
         self._observer = counts.observer
         self._arriving = counts.arriving
         self._allowances = allowances
@@ -104,7 +104,7 @@ class Door:
             raise  # nothing was tried, and nothing dear was done
         except SignInError:
             if rates:
-                await self._desk.take((self._failures(rates, address),))
+                await self._limiter.take((self._failures(rates, address),))
             raise
 
     async def nonce(self, address: str) -> None:
@@ -112,7 +112,7 @@ class Door:
         rates = self._allowances.nonces
         if not rates:
             return
-        taken = await self._desk.take((Ask(key=f"n:{address}", rates=rates),))
+        taken = await self._limiter.take((Ask(key=f"n:{address}", rates=rates),))
         if taken is not None and taken.short is not None:
             self._observer.limited("address", "nonces")
             raise told.over_rate("address", "nonces", "nonces", taken)
@@ -120,7 +120,7 @@ class Door:
     async def _listen(self, rates: tuple[Rate, ...], address: str) -> None:
         if not rates:
             return
-        looked = await self._desk.look((self._failures(rates, address),))
+        looked = await self._limiter.look((self._failures(rates, address),))
         if looked is not None and looked.short is not None:
             self._observer.limited("address", "failed_sign_ins")
             raise told.over_rate("address", "failed_sign_ins", "failed sign-ins", looked)

@@ -2,7 +2,7 @@
 
 from tollway.domain.observer import Observer
 from tollway.domain.seams import LimitStore
-from tollway.limits.desk import Desk, WhenLost
+from tollway.limits.limiter import Limiter, WhenLost
 
 
 class Counts:
@@ -12,8 +12,8 @@ class Counts:
     def __init__(
         self, store: LimitStore, addresses: LimitStore, observer: Observer, when_lost: WhenLost = "closed"
     ) -> None:
-        self.desk = Desk(store, when_lost)
-        self.addresses = Desk(addresses, when_lost)
+        self.limiter = Limiter(store, when_lost)
+        self.addresses = Limiter(addresses, when_lost)
         self.observer = observer
         # Of this process alone: its memory, and its one reader of the books.
         self.arriving: dict[str, int] = {}  # calls still on their way, by address

@@ -14,7 +14,7 @@ from tollway.domain.plan import Candidate
 from tollway.domain.usage import Usage
 from tollway.limits.allowances import Allowance
 from tollway.limits.counts import Counts
-from tollway.limits.desk import Desk
+from tollway.limits.limiter import Limiter
 from tollway.limits.tokens import guess
 from tollway.limits.told import CROWDED_MS, duration_text
 
@@ -27,10 +27,10 @@ UNSERVED: frozenset[Outcome] = frozenset(
 class Pass:
     """One attempt's. Left once, whatever ends it; until it is settled it counts at what was guessed."""
 
-    __slots__ = ("_desk", "_inside", "_taken")
+    __slots__ = ("_inside", "_limiter", "_taken")
 
-    def __init__(self, desk: Desk, taken: Taken | None, inside: bool) -> None:
-        self._desk = desk
+    def __init__(self, limiter: Limiter, taken: Taken | None, inside: bool) -> None:
+        self._limiter = limiter
         self._taken = taken
         self._inside = inside
 
@@ -38,7 +38,7 @@ class Pass:
         """Safe to say twice."""
         if self._inside and self._taken is not None:
             self._inside = False
-            self._desk.leave(self._taken)
+            self._limiter.leave(self._taken)
 
     def failed(self, outcome: Outcome) -> None:
         """The attempt came to nothing. What a provider may have generated before it fell silent stays counted."""
@@ -51,29 +51,29 @@ class Pass:
 
     def _settle(self, tokens: int) -> None:
         if self._taken is not None and len(self._taken.asks) > 1:
-            self._desk.settle(self._taken, (1, tokens))
+            self._limiter.settle(self._taken, (1, tokens))
 
 
 class Gate:
     """One provider's, of one configuration; what is counted outlives it."""
 
     def __init__(self, counts: Counts, provider: str, allowance: Allowance) -> None:
-        self._desk = counts.desk
+        self._limiter = counts.limiter
         self._observer = counts.observer
         self._provider = provider
         self._allowance = allowance
 
     async def enter(self, call: Call, candidate: Candidate) -> Pass:
         """Let an attempt through. Raises ProviderFault("at_limit"), which says when there is room again."""
-        taken = await self._desk.take(self._asks(call, candidate))
+        taken = await self._limiter.take(self._asks(call, candidate))
         if taken is not None and taken.short is not None:
             self._refused(taken)
             raise ProviderFault("at_limit", "no room within providers.limits", retry_after_ms=wait_ms(taken))
-        return Pass(self._desk, taken, self._allowance.concurrency is not None)
+        return Pass(self._limiter, taken, self._allowance.concurrency is not None)
 
     async def wait_ms(self, call: Call, candidate: Candidate) -> int | None:
         """How long until there is room, as far as that is known; None when there is."""
-        looked = await self._desk.look(self._asks(call, candidate))
+        looked = await self._limiter.look(self._asks(call, candidate))
         if looked is None or looked.short is None:
             return None
         self._refused(looked)

@@ -82,11 +82,11 @@ class Share:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        desk = self._counts.desk
+        limiter = self._counts.limiter
         if self._spent is not None:
-            desk.settle(self._spent, (self._tokens,))
+            limiter.settle(self._spent, (self._tokens,))
         if self._entered is not None and self._allowance.concurrency is not None:
-            desk.leave(self._entered)
+            limiter.leave(self._entered)
 
     async def enter(self) -> None:
         """Count the request, and take a place among the wallet's calls. Raises RateLimited."""
@@ -95,7 +95,7 @@ class Share:
             asks.append(Ask(key=REQUESTS + self._account, rates=allowance.requests, at_once=allowance.concurrency))
         if allowance.tokens:
             asks.append(self._tokens_ask(0))  # so that whatever the call comes to is answered with what is left
-        taken = await self._counts.desk.take(asks) if asks else None
+        taken = await self._counts.limiter.take(asks) if asks else None
         if taken is None:
             return
         self._first = self._last = taken
@@ -114,7 +114,7 @@ class Share:
         if tokens > least.most:
             self._counts.observer.limited("wallet", "tokens")
             raise told.never_fits(tokens, prompt_guess(call, candidate), least, call.max_tokens_field)
-        taken = await self._counts.desk.take((self._tokens_ask(tokens),))
+        taken = await self._counts.limiter.take((self._tokens_ask(tokens),))
         if taken is None:
             return
         self._last = taken

@@ -14,24 +14,14 @@ import msgspec
 from tollway.domain.answer import Answer, AttemptRecord, Outcome, Reading, StreamEvent
 from tollway.domain.call import Call
 from tollway.domain.clock import Clock
-from tollway.domain.errors import (
-    ContentFiltered,
-    ContextLengthExceeded,
-    NoProviderAvailable,
-    ProviderFailed,
-    ProviderFault,
-    ProviderTimeout,
-    RateLimited,
-    RequestError,
-    RequestTooLarge,
-    TollwayError,
-)
+from tollway.domain.errors import ProviderFault
 from tollway.domain.observer import Observer
 from tollway.domain.plan import Candidate, Plan
 from tollway.domain.seams import HttpResponse, Transport
 from tollway.domain.usage import Usage
 from tollway.domain.waiting import Interrupted, Watch
 from tollway.upstream.dialect import Dialect, StreamReader
+from tollway.upstream.final_error import final_error
 from tollway.upstream.gate import Gate, Pass, send
 
 T = TypeVar("T")
@@ -57,8 +47,6 @@ NEXT: dict[Outcome, Next] = {
 }
 
 SILENT: frozenset[Outcome] = frozenset({"first_byte_timeout", "batch_timeout"})  # not asked again for this call
-
-FULL: frozenset[Outcome] = frozenset({"rate_limited", "overloaded", "at_limit"})
 
 RETRY_PAUSE_S = (0.05, 0.25)  # before the same provider is asked again after a 500, jittered
 RETRY_AFTER_S_MAX = 10.0  # the longest a caller is kept waiting for a provider's Retry-After
@@ -209,7 +197,7 @@ class Attempts:
                 if wait_ms <= RETRY_AFTER_S_MAX * 1000:
                     await self._pause(watch, wait_ms / 1000)
                     queue.append(soonest)
-        raise _final_error(trail.faults, trail.tried)
+        raise final_error(trail.faults, trail.tried)
 
     async def _try(
         self, candidate: Candidate, trail: Trail, attempt: Callable[[Candidate], Awaitable[T]]
@@ -361,35 +349,3 @@ def _as_fault(interrupted: Interrupted, limit: str, outcome: Outcome) -> Excepti
     if interrupted.reason == limit:
         return ProviderFault(outcome, f"no answer within the {limit} limit")
     return interrupted
-
-
-def _final_error(faults: list[ProviderFault], attempts: tuple[AttemptRecord, ...]) -> TollwayError:
-    """What a caller is told when every attempt has failed: never the provider's own words but for its 400, 413, 422."""
-    last = faults[-1] if faults else None
-    rejected = next((fault for fault in reversed(faults) if fault.outcome == "rejected"), None)
-    if rejected is not None:
-        kinds: dict[str | None, type[RequestError]] = {
-            "context_length_exceeded": ContextLengthExceeded,
-            "content_filtered": ContentFiltered,
-        }
-        kind = kinds.get(rejected.code, RequestTooLarge if rejected.status == 413 else RequestError)
-        reason = rejected.reason or "it gave no reason"
-        return kind(f"The provider refused this request: {reason}", attempts=attempts)
-    if last is not None and last.outcome == "too_large":
-        return RequestError(
-            "The answer is larger than this router relays in one piece: ask for fewer tokens or choices, or stream it.",
-            attempts=attempts,
-        )
-    tried = ", ".join(f"{attempt.provider} ({attempt.outcome})" for attempt in attempts) or "none"
-    if last is None or all(fault.outcome in FULL for fault in faults):
-        waits = [fault.retry_after_ms for fault in faults if fault.retry_after_ms is not None]
-        unasked = bool(faults) and all(fault.outcome == "at_limit" for fault in faults)  # to try again makes sense
-        told: type[TollwayError] = RateLimited if unasked else NoProviderAvailable
-        return told(
-            f"Every provider of this model is at its limit. Tried: {tried}. Try again later.",
-            retry_after_ms=min(waits, default=5_000),
-            attempts=attempts,
-        )
-    if all(fault.outcome in ("first_byte_timeout", "batch_timeout", "idle_timeout") for fault in faults):
-        return ProviderTimeout(f"No provider answered in time. Tried: {tried}.", attempts=attempts)
-    return ProviderFailed(f"Every provider of this model failed. Tried: {tried}.", attempts=attempts)

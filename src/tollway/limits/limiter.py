@@ -12,7 +12,7 @@ WhenLost = Literal["open", "closed"]
 LOST_RETRY_MS = 1_000
 
 
-class Desk:
+class Limiter:
     """`when_lost`: what is said while the store can't be asked: "open" lets everything pass uncounted, "closed"
     refuses with a 503."""
 
