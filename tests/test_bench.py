@@ -13,6 +13,7 @@ import pytest
 import cpu
 from load import percentile
 from report import Report, against, rows
+from tollway.ledger import operator
 from tollway.simulator import Simulator
 
 BENCH = Path(__file__).parents[1] / "bench"
@@ -150,3 +151,14 @@ def test_a_target_is_met_or_missed() -> None:
 def test_without_nginx_the_table_has_no_ratios() -> None:
     samples = [sample(name, kind, 50) for name in ("provider", "tollway") for kind in ("batch", "streams", "latency")]
     assert [ratio for _, _, ratio, _ in rows(Report(samples, {})) if ratio is not None] == []
+
+
+def test_the_measure_of_growth_fills_a_book_and_measures_at_each_size(tmp_path: Path) -> None:
+    command = [sys.executable, str(BENCH / "growth.py"), str(tmp_path / "books.db")]
+    options = ["--sizes", "0", "1000", "--seconds", "0.2", "--waiting", "4"]
+    ran = subprocess.run([*command, *options], capture_output=True, text=True, timeout=WAIT_S)
+    assert ran.returncode == 0, ran.stderr
+    seen = [json.loads(line) for line in ran.stdout.splitlines()]
+    assert seen[0]["calls"] == 0 and seen[1]["calls"] >= 1000
+    assert all(one["cpu_us"] > 0 and one["per_second"] > 0 for one in seen)
+    assert operator.audit(tmp_path / "books.db").posts >= 1000
