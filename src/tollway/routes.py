@@ -63,7 +63,7 @@ def table(services: Services) -> Table:
 def routes(services: Services) -> App:
     """The whole HTTP interface, as one ASGI callable."""
     exact, patterns = table(services)
-    served = tuple(sorted(exact))
+    served = tuple(sorted((*exact, *(path.replace(":path", "") for path, _ in patterns))))
     router = Router(
         routes=[Route(path, endpoint) for path, endpoint in patterns],
         default=cast(Any, unsupported(services, served)),

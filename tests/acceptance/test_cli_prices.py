@@ -160,7 +160,9 @@ def test_an_update_writes_what_is_new_and_a_router_uses_it(folder: Path, newer: 
     config.write_text(config.read_text() + '\n[billing]\nprice_book = "own.json"\n')
     (folder / "own.json").write_text("{}")
     said = printed(tollway("prices", "update", cwd=folder, environment=newer))
-    assert said == "2 prices of genai-prices 9.9.9 written to own.json. A router that starts now uses it.\n"
+    assert said == (
+        "2 prices of genai-prices 9.9.9 written to own.json. A router that starts now, or reloads (SIGHUP), uses it.\n"
+    )
     written = read_book(folder / "own.json")
     assert [row.model for row in written.rows] == ["gpt-4o", "gpt-99"]
     assert written.sources["genai-prices"].version == "9.9.9"

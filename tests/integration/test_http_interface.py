@@ -96,7 +96,7 @@ async def test_any_other_path_is_a_404_that_says_what_is_served(router: Running,
     async with unharmed(router, wallet):
         answer = await router.http.request(method, path, headers=router.headers(wallet))
         error = refused(answer, 404, "unsupported_endpoint", says="It serves ")
-        for served in ("/v1/chat/completions", "/v1/models", "/v1/session/balance", "/healthz"):
+        for served in ("/v1/chat/completions", "/v1/models", "/v1/session/balance", "/v1/generations/{id}", "/healthz"):
             assert served in error["message"]
 
 

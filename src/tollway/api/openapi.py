@@ -103,6 +103,6 @@ def _security_schemes() -> dict[str, Schema]:
         "bearer": {
             "type": "http",
             "scheme": "bearer",
-            "description": "The same value, for clients that can only send a bearer token.",
+            "description": "The same value, for clients that can only send a bearer token; or a delegated key.",
         },
     }

@@ -212,7 +212,7 @@ def _target(to: Path | None, config: Path | None) -> tuple[Path, Path | None]:
 
 def _advice(target: Path, configured: Path | None) -> str:
     if configured is not None and target.absolute() == configured.absolute():
-        return " A router that starts now uses it."
+        return " A router that starts now, or reloads (SIGHUP), uses it."
     return f'\nTo use it, write price_book = "{target.name}" into the billing section of a configuration beside it.'
 
 

@@ -12,14 +12,16 @@ NAMES_COMPARED_MAX = 24  # those that share most pairs of letters; only they are
 
 
 def nearest(name: str, names: Iterable[str]) -> tuple[str, ...]:
-    """At most SUGGESTIONS_MAX of `names` that resemble `name`, the nearest first."""
+    """At most SUGGESTIONS_MAX of `names` that resemble `name`, the nearest first: those that are the same but for what
+    stands before the last slash, and for capitals, then those that are spelled alike."""
     if len(name) > NAME_LENGTH_MAX:
         return ()
+    scanned = tuple(islice(names, NAMES_SCANNED_MAX))
+    same = [other for other in scanned if _end(other) == _end(name)]
     pairs = _pairs(name)
-    short = heapq.nlargest(
-        NAMES_COMPARED_MAX, islice(names, NAMES_SCANNED_MAX), key=lambda other: len(pairs & _pairs(other))
-    )
-    return tuple(difflib.get_close_matches(name, short, SUGGESTIONS_MAX))
+    short = heapq.nlargest(NAMES_COMPARED_MAX, scanned, key=lambda other: len(pairs & _pairs(other)))
+    alike = difflib.get_close_matches(name, short, SUGGESTIONS_MAX)
+    return tuple(dict.fromkeys((*same, *alike)))[:SUGGESTIONS_MAX]
 
 
 def did_you_mean(near: Sequence[str]) -> str:
@@ -30,6 +32,10 @@ def did_you_mean(near: Sequence[str]) -> str:
 def shown(name: str) -> str:
     """`name` as a message quotes it: escaped and cut, since a caller chose it."""
     return repr(name if len(name) <= NAME_LENGTH_MAX else name[:NAME_LENGTH_MAX] + "…")
+
+
+def _end(name: str) -> str:
+    return name.rpartition("/")[2].lower()
 
 
 def _pairs(name: str) -> set[tuple[str, str]]:

@@ -21,6 +21,12 @@ def test_nothing_near_is_no_suggestion() -> None:
     assert did_you_mean(nearest("zzz", ["gpt-4o"])) == ""
 
 
+def test_a_name_without_its_maker_or_with_another_ones_is_near_however_long_that_is() -> None:
+    names = ["sin", "simulator/sim", "a-maker-with-a-long-name/SIM", "simulator/other"]
+    assert nearest("sim", names) == ("simulator/sim", "a-maker-with-a-long-name/SIM", "sin")
+    assert nearest("another-one/sim", ["simulator/sim"]) == ("simulator/sim",)
+
+
 def test_a_name_too_long_to_be_a_misspelling_is_not_compared() -> None:
     long = "x" * (NAME_LENGTH_MAX + 1)
     assert nearest(long[:-1], [long]) == (long,)
