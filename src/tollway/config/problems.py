@@ -21,6 +21,7 @@ COMPARED_MAX = 3_000  # names: more than the price book has. Others come from ou
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]{1,128}\Z")
 _UP_TO_AT = re.compile(r"(\w*:(?://)?)?.*@", re.ASCII | re.DOTALL)
 _QUERY = re.compile(r"(://[^?]*\?).+", re.DOTALL)
+_PASSWORD = re.compile(r"(pass\w*|pwd)\s?=.+", re.DOTALL | re.IGNORECASE)  # in libpq's and others' own words, no URL
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,14 +59,14 @@ def key_path(path: Path) -> str:
 
 
 def shown(value: object) -> str:
-    """`value` as a message quotes it. In text that holds an @, what may be a user and password is left out; so is the
-    query of a URL."""
+    """`value` as a message quotes it. In text that holds an @, what may be a user and password is left out; so are the
+    query of a URL, and whatever follows `password=`."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
         if len(value) > SEARCHED_MAX:
             return f"a text of {len(value)} characters"
-        safe = _QUERY.sub(r"\1***", _UP_TO_AT.sub(r"\1***@", value))
+        safe = _PASSWORD.sub(r"\1=***", _QUERY.sub(r"\1***", _UP_TO_AT.sub(r"\1***@", value)))
         return repr(safe if len(safe) <= SHOWN_MAX else safe[:SHOWN_MAX] + "…")
     if isinstance(value, dict):
         return "{...}"

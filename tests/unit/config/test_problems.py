@@ -77,6 +77,14 @@ def test_whatever_is_shown_stays_on_one_line(value: str) -> None:
     assert len(key_path((value,)).splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    "value",
+    ["host=db password=hunter2", "Server=db;Pwd = hunter2;", "host=db passfile=hunter2", "PASSWORD=hunter2 host=db"],
+)
+def test_a_password_in_a_database_s_own_words_is_not_shown(value: str) -> None:
+    assert "hunter2" not in shown(value)
+
+
 def test_the_near_name_is_found_whatever_its_case_and_dashes() -> None:
     assert nearest("Max-Body", ["listen", "max_body"]) == "max_body"
     assert nearest("zzz", ["listen", "max_body"]) is None
