@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
-from tollway.domain.commands import Balance, Disabled, Frozen, Result, Statement
+from tollway.domain.commands import Disabled, Frozen, Result, Statement
 from tollway.domain.recount import RecountSums
 from tollway.ledger.audit import AuditReport
 from tollway.ledger.control import ControlCommand
@@ -16,8 +16,6 @@ class Desk(Protocol):
 
     async def apply(self, commands: Sequence[ControlCommand]) -> list[Result]:
         """Carry out `commands`, in order. Raises LedgerUnavailable and LedgerOutcomeUnknown too."""
-
-    def balance(self, account: str) -> Balance | None: ...
 
     def statement(self, account: str, limit: int, cursor: str | None) -> Statement: ...
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from tollway.config.places import LedgerUrl
 from tollway.domain.commands import (
-    Balance,
     Credit,
     Credited,
     Disabled,
@@ -79,13 +78,6 @@ async def credit(books: Books, account: str, amount_nano: int, ref: str) -> Cred
 def credit_id(source: str, account: str, ref: str) -> str:
     """The id of a credit, which makes repeating one harmless: the same source, account and ref are the same credit."""
     return "credit:" + hashlib.sha256(f"{source}\n{account}\n{ref}".encode()).hexdigest()[:40]
-
-
-def balance(books: Books, account: str) -> Balance | None:
-    """The account's counters as committed; None for one that the books don't know.
-
-    Raises ValueError (account) and LedgerUnusable."""
-    return desk(books).balance(stored_account(account))
 
 
 def statement(books: Books, account: str, limit: int, cursor: str | None = None) -> Statement:

@@ -11,7 +11,7 @@ import psycopg
 
 from tollway.config.places import LedgerUrl
 from tollway.domain.clock import SystemClock
-from tollway.domain.commands import Balance, Disabled, Frozen, Result, Statement
+from tollway.domain.commands import Disabled, Frozen, Result, Statement
 from tollway.domain.errors import LedgerUnusable
 from tollway.domain.observer import NullObserver
 from tollway.domain.recount import RecountSums
@@ -49,11 +49,6 @@ class PostgresDesk:
             return await ledger.apply(commands)
         finally:
             await ledger.aclose()
-
-    def balance(self, account: str) -> Balance | None:
-        with self._reading() as connection:
-            known = _account(connection, account)
-        return None if known is None else known.balance()
 
     def statement(self, account: str, limit: int, cursor: str | None) -> Statement:
         check_limit(limit)

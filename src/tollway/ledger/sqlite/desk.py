@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tollway.domain.clock import SystemClock
-from tollway.domain.commands import Balance, Disabled, Frozen, Result, Statement
+from tollway.domain.commands import Disabled, Frozen, Result, Statement
 from tollway.domain.errors import LedgerLocked, LedgerUnusable
 from tollway.domain.observer import NullObserver
 from tollway.domain.recount import RecountSums
@@ -20,7 +20,7 @@ from tollway.ledger.control import ControlCommand, ControlUnreachable, control
 from tollway.ledger.report import Money
 from tollway.ledger.sqlite import audit as audits
 from tollway.ledger.sqlite.backup import Copied, backup, restore
-from tollway.ledger.sqlite.database import check_schema, connect_read_only, read_account, read_disabled, read_frozen
+from tollway.ledger.sqlite.database import check_schema, connect_read_only, read_disabled, read_frozen
 from tollway.ledger.sqlite.money import read_money
 from tollway.ledger.sqlite.queries import QUERIES
 from tollway.ledger.sqlite.reader import read_statement
@@ -56,11 +56,6 @@ class SqliteDesk:
         raise LedgerLocked(
             f"Another process owns the ledger at {self._path} but doesn't listen: stop it, then try again."
         )
-
-    def balance(self, account: str) -> Balance | None:
-        with _Reading(self._path) as connection:
-            known = read_account(connection, account)
-        return known.balance() if known.no else None
 
     def statement(self, account: str, limit: int, cursor: str | None) -> Statement:
         with _Reading(self._path) as connection:
