@@ -154,6 +154,12 @@ def test_a_row_of_the_data_file_is_read() -> None:
     assert (house.name, house.key_variable({}), house.quirks) == ("House", "HOUSE_API_KEY", ())
 
 
+def test_a_row_says_which_api_its_provider_speaks() -> None:
+    house = parse(ROW.replace("checked", 'dialect = "openai"\nchecked'))["house"]
+    assert house.written({})["dialect"] == "openai"
+    assert "dialect" not in parse(ROW)["house"].written({})
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -165,6 +171,7 @@ def test_a_row_of_the_data_file_is_read() -> None:
         (('keys = ["HOUSE_API_KEY"]', ""), "needs keys"),
         (("checked", 'unsupported = ["model"]\nchecked'), "has to take this field"),
         (("checked", 'quirks = ["no_such"]\nchecked'), "Invalid enum value"),
+        (("checked", 'dialect = "no_such"\nchecked'), "Invalid enum value"),
         (("checked", 'quirks = ["max_tokens"]\nchecked'), "sources says nothing about max_tokens"),
         (("checked", 'sources = { seed = "https://a.example" }\nchecked'), "speaks of seed"),
         (("checked", "no_such = 1\nchecked"), "unknown field"),
