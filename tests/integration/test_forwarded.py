@@ -37,6 +37,7 @@ def client(peer: str, *headers: str) -> tuple[str, int]:
         (["2a00::7"], "2a00::7"),
         (["::ffff:192.0.2.7"], "192.0.2.7"),
         (["198.51.100.9, ::ffff:10.0.0.5"], "198.51.100.9"),
+        (["2a00::7%made-up \x1b[2J, 10.0.0.5"], "2a00::7"),
     ],
 )
 def test_the_rightmost_address_that_is_no_trusted_proxys_is_the_client(headers: list[str], expected: str) -> None:

@@ -58,8 +58,9 @@ def address(text: str) -> IPAddress | None:
         found = ipaddress.ip_address(text)
     except ValueError:
         return None
-    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
-    return mapped or found
+    if not isinstance(found, ipaddress.IPv6Address):
+        return found
+    return found.ipv4_mapped or ipaddress.IPv6Address(int(found))  # without its zone, which may be any text
 
 
 def _hops(headers: Sequence[tuple[bytes, bytes]]) -> Iterator[str]:
