@@ -10,6 +10,7 @@ import pytest
 from openai import AsyncOpenAI
 
 from helpers.running import Running, chat, running
+from helpers.until import until
 from tollway.api.keys import BODY_BYTES_MAX, SCOPE
 from tollway.client.siwx import sign_in_header
 from tollway.client.wallet import SolanaWallet, Wallet, account_id
@@ -313,3 +314,19 @@ async def test_keys_and_their_wallet_are_not_given_each_others_answers(router: R
         named = {**headers, "idempotency-key": "once"}
         assert (await router.http.post("/v1/chat/completions", json=chat(), headers=named)).status_code == 200
     assert len(router.simulator.log) == 3
+
+
+async def test_a_key_that_nobody_gave_out_is_no_key(router: Running) -> None:
+    for secret in ("tollway_", "tollway_" + "A" * 43, "tollway_" + "A" * 5000):
+        for path in ("", "/session/balance"):
+            assert refusal(await ask(router, {"key": secret}, path)) == (401, "invalid_key")
+
+
+async def test_a_key_whose_time_is_over_is_refused() -> None:
+    async with running() as router:
+        wallet = await router.wallet("1.00")
+        key = await key_of(router, wallet, expires_at=int(time.time()) + 1)
+        assert (await ask(router, key)).status_code == 200
+        await until(lambda: time.time() >= key["expires_at"])
+        for path in ("", "/session/balance"):
+            assert refusal(await ask(router, key, path)) == (401, "key_expired")
