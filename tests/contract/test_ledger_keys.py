@@ -229,3 +229,14 @@ async def test_many_at_once_never_pass_the_limit(home: Home) -> None:
     known = await state(home, own)
     assert sum(charged) == known.spent <= 1000
     assert known.held == 0
+
+
+async def test_a_key_may_be_made_and_used_in_one_go(home: Home) -> None:
+    command = key(limit=100, period="day")
+    results = await home.apply(command, hold(60, key=command.id), hold(60, key=command.id))
+    assert results == [
+        KeyCreated(),
+        Held(amount=60, available=1000 * USD - 60),
+        Insufficient(available=40, short="key"),
+    ]
+    assert (await state(home, command.id)).held == 60

@@ -148,12 +148,14 @@ class Model:
         if command.over_max is not None and command.over_max < 0:
             return INVALID
         wallet = self.wallet(chain.opening.account)
-        if not chain.expired:
-            wallet.held -= chain.granted
         most = command.price
         if command.over_max is not None:
             most = min(most, chain.granted + command.over_max)
-        charged = most if chain.opening.unlimited else min(most, max(0, wallet.free))
+        # What was held is there, also where an unlimited hold has taken the wallet below zero since.
+        secured = 0 if chain.expired else min(most, chain.granted)
+        charged = most if chain.opening.unlimited else secured + min(most - secured, max(0, wallet.free))
+        if not chain.expired:
+            wallet.held -= chain.granted
         wallet.spent += charged
         loss = max(0, command.cost - charged)
         chain.ending = command

@@ -121,6 +121,7 @@ class Books:
     def missing(self, commands: Sequence[Command], at_ms: int) -> list[Key]:
         """What the book needs for these, if it decides them at `at_ms`, and isn't in memory."""
         missing: list[Key] = []
+        created = {command.id: command.key for command in commands if isinstance(command, CreateKey)}
         for command in commands:
             if isinstance(command, (BurnNonce, Revoke, SetProvider, SetFrozen)):
                 continue
@@ -139,9 +140,10 @@ class Books:
                 continue
             if key not in self.keys:
                 missing.append(("key", key))
-            elif isinstance(command, Hold) and (known := self.keys[key]) is not None:
-                spending = known.key.spending(at_ms)
-                if spending not in self.accounts:
+            elif isinstance(command, Hold):
+                known = self.keys[key]
+                terms = created.get(key) if known is None else known.key
+                if terms is not None and (spending := terms.spending(at_ms)) not in self.accounts:
                     missing.append(("account", spending))
         return missing
 
