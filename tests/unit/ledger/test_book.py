@@ -40,6 +40,7 @@ from tollway.ledger.decision import (
     RecountNote,
     State,
     post_of,
+    recounted,
     state_after,
     state_of,
 )
@@ -415,3 +416,9 @@ def test_dropping_ended_chains_raises_the_watermark_over_their_ids() -> None:
         books.rotate()
     assert [books.must_look_up(own) for own in ids] == [True, True, True, False]
     assert all(earlier < later for earlier, later in pairwise(ids))
+
+
+def test_our_own_count_takes_the_place_of_the_estimate_and_says_so() -> None:
+    own = Usage(prompt=3, completion=2)
+    kept = recounted(record("x", estimate=Usage(prompt=9, completion=9)), own)
+    assert (kept.estimate, kept.estimate_origin) == (own, "tokenizer")

@@ -170,3 +170,18 @@ def test_keys_in_memory_are_dropped_the_older_half_but_for_those_that_are_needed
 def test_a_key_that_was_not_loaded_is_no_key_that_does_not_exist() -> None:
     with pytest.raises(AssertionError, match="was not loaded"):
         Books(complete=False).key("k")
+
+
+async def test_keys_are_shown_by_pages_with_what_they_spend() -> None:
+    ledger = await memory()
+    keys = [made(limit=100), CreateKey(key=made().key, secret_hash="cd" * 32)]
+    call = fresh_id()
+    await asked(ledger, *keys, hold(40, key=keys[0].id, id=call))
+    newest = max(keys, key=lambda command: command.id)
+    first = await ledger.keys(WALLET, limit=1)
+    assert (first.keys[0].key.id, first.next_cursor, first.living, first.total) == (newest.id, newest.id, 2, 2)
+    rest = await ledger.keys(WALLET, limit=1, cursor=first.next_cursor)
+    assert (rest.keys[0].key.id, rest.next_cursor) == (min(keys, key=lambda command: command.id).id, None)
+    with pytest.raises(ValueError, match="cursor"):
+        await ledger.keys(WALLET, limit=1, cursor="x")
+    assert await ledger.key(SECRET) == KeyState(key=keys[0].key, held=40)
