@@ -176,10 +176,9 @@ class Run:
 
     async def _at_a_rate(self, rate: float) -> None:
         loop = asyncio.get_running_loop()
-        due = loop.time()
-        while due < self._deadline:
-            await asyncio.sleep(due - loop.time())
-            due += 1 / rate
+        begun = loop.time()
+        for number in range(round((self._deadline - begun) * rate)):  # counted, since a sum of fractions drifts
+            await asyncio.sleep(begun + number / rate - loop.time())
             if self._idle:
                 self._ask(self._idle.pop())
             elif len(self._connections) < CONNECTIONS_MAX:

@@ -33,8 +33,19 @@ def hangup_signal(stop: asyncio.Event) -> asyncio.Event:
     terminals = [descriptor for descriptor in STANDARD if os.isatty(descriptor)]
 
     def hung_up() -> None:
-        closed = any(not os.isatty(descriptor) for descriptor in terminals)
+        closed = [descriptor for descriptor in terminals if not os.isatty(descriptor)]
+        _say_nothing_more(closed)
         (stop if closed else hangups).set()
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up)
     return hangups
+
+
+def _say_nothing_more(closed: list[int]) -> None:
+    """What is said to a terminal that has gone would fail, at the latest when Python ends: with exit code 120."""
+    if not closed:
+        return
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in closed:
+        os.dup2(nowhere, descriptor)
+    os.close(nowhere)
