@@ -306,7 +306,8 @@ async def test_a_generation_tells_all_about_its_call(router: Running) -> None:
     estimate, held = found.pop("estimate"), found.pop("held_usd")
     assert estimate["completion"] > 0
     assert float(held) > float(found["cost_usd"])
-    nothing = dict.fromkeys(("cached", "cache_write", "reasoning", "audio_input", "audio_output"), 0)
+    details = ("audio_input", "audio_output", "image_input", "image_output")
+    nothing = dict.fromkeys(("cached", "cache_write", "reasoning", *details), 0)
     assert found == {
         "id": answer.headers["x-request-id"],
         "object": "generation",

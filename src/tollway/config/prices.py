@@ -17,7 +17,15 @@ TIER_ABOVE_MAX = 1_000_000_000
 
 _RATE = Text(rate, "2.50", why=" (USD per million tokens), so that no rounding creeps in")
 _FEATURE = Text(feature_rate, "0.01", why=" (USD per call), so that no rounding creeps in")
-_SPECIAL = ("cached_input", "cache_write", "reasoning", "audio_input", "audio_output")
+_SPECIAL = (
+    "cached_input",
+    "cache_write",
+    "reasoning",
+    "audio_input",
+    "audio_output",
+    "image_input",
+    "image_output",
+)
 _EXPECTED = (
     'write price = { input = "2.50", output = "10.00" } in USD per million tokens; what is free is written as "0"'
 )
@@ -31,6 +39,8 @@ class RatesTable(msgspec.Struct, frozen=True, kw_only=True):
     reasoning: Annotated[int | None, _RATE] = None
     audio_input: Annotated[int | None, _RATE] = None
     audio_output: Annotated[int | None, _RATE] = None
+    image_input: Annotated[int | None, _RATE] = None
+    image_output: Annotated[int | None, _RATE] = None
 
     @property
     def rates(self) -> Rates:
@@ -51,6 +61,8 @@ class PriceTable(msgspec.Struct, frozen=True, kw_only=True):
     reasoning: Annotated[int | None, _RATE] = None
     audio_input: Annotated[int | None, _RATE] = None
     audio_output: Annotated[int | None, _RATE] = None
+    image_input: Annotated[int | None, _RATE] = None
+    image_output: Annotated[int | None, _RATE] = None
     tiers: Annotated[tuple[TierTable, ...] | None, Items(Table(TierTable), expected="write an array of tables")] = None
     features: Annotated[dict[str, int], Named(feature_name, _FEATURE)] = {}
 

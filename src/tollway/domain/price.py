@@ -15,6 +15,8 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reasoning: int | None = None
     audio_input: int | None = None
     audio_output: int | None = None
+    image_input: int | None = None
+    image_output: int | None = None
 
 
 class Tier(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -42,6 +44,8 @@ class PartialPrice(msgspec.Struct, frozen=True, kw_only=True):
     reasoning: int | None = None
     audio_input: int | None = None
     audio_output: int | None = None
+    image_input: int | None = None
+    image_output: int | None = None
     tiers: tuple[Tier, ...] | None = None
     features: dict[str, int] = {}
 

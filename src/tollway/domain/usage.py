@@ -13,6 +13,8 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     reasoning: int = 0  # completion_tokens_details.reasoning_tokens
     audio_input: int = 0  # prompt_tokens_details.audio_tokens
     audio_output: int = 0  # completion_tokens_details.audio_tokens
+    image_input: int = 0  # prompt_tokens_details.image_tokens
+    image_output: int = 0  # completion_tokens_details.image_tokens
 
 
 class Counted(msgspec.Struct, frozen=True, kw_only=True):

@@ -64,14 +64,17 @@ def _pico(call: Call, candidate: Candidate, price: Price) -> tuple[int, int]:
     """Pico-USD for everything but the answer, and for one more token of each choice."""
     prompt = prompt_bound(call, candidate)
     sets = [price.rates, *(tier.rates for tier in price.tiers if tier.above < prompt)]
-    input_rate = max(_highest_input(rates, audio=has_other_parts(call)) for rates in sets)
+    input_rate = max(_highest_input(rates, parts=has_other_parts(call)) for rates in sets)
     output_rate = max(_highest_output(rates, audio="audio_output" in call.features) for rates in sets)
     return prompt * input_rate + features_price(call.features, price), call.n * output_rate
 
 
-def _highest_input(rates: Rates, *, audio: bool) -> int:
-    return max(rates.input, rates.cached_input or 0, rates.cache_write or 0, (rates.audio_input or 0) if audio else 0)
+def _highest_input(rates: Rates, *, parts: bool) -> int:
+    """`parts`: what isn't text may come at the rates of audio or images."""
+    other = max(rates.audio_input or 0, rates.image_input or 0) if parts else 0
+    return max(rates.input, rates.cached_input or 0, rates.cache_write or 0, other)
 
 
 def _highest_output(rates: Rates, *, audio: bool) -> int:
-    return max(rates.output, rates.reasoning or 0, (rates.audio_output or 0) if audio else 0)
+    """Images are drawn by models that can, whether or not a call says that it wants one."""
+    return max(rates.output, rates.reasoning or 0, rates.image_output or 0, (rates.audio_output or 0) if audio else 0)

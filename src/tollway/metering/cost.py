@@ -27,23 +27,27 @@ def selling(tariff: Tariff) -> tuple[Price, int, int]:
 
 def price_of(usage: Usage, features: Iterable[str], price: Price) -> int:
     """The exact price in pico-USD. Special tokens are parts of the prompt or completion and counted once: where the
-    parts overlap (cached audio), what was written to the cache comes first, then audio, then what was cached."""
+    parts overlap (cached audio), what was written to the cache comes first, then audio, images, and what was cached."""
     rates = rates_for(usage.prompt, price)
     left = usage.prompt
     written = min(usage.cache_write, left)
     audio = min(usage.audio_input, left := left - written)
-    cached = min(usage.cached, left := left - audio)
+    images = min(usage.image_input, left := left - audio)
+    cached = min(usage.cached, left := left - images)
     prompt = (
         written * _rate(rates.cache_write, rates.input)
         + audio * _rate(rates.audio_input, rates.input)
+        + images * _rate(rates.image_input, rates.input)
         + cached * _rate(rates.cached_input, rates.input)
         + (left - cached) * rates.input
     )
     left = usage.completion
     spoken = min(usage.audio_output, left)
-    thought = min(usage.reasoning, left := left - spoken)
+    drawn = min(usage.image_output, left := left - spoken)
+    thought = min(usage.reasoning, left := left - drawn)
     completion = (
         spoken * _rate(rates.audio_output, rates.output)
+        + drawn * _rate(rates.image_output, rates.output)
         + thought * _rate(rates.reasoning, rates.output)
         + (left - thought) * rates.output
     )

@@ -22,11 +22,13 @@ class _PromptDetails(msgspec.Struct, frozen=True, gc=False):
     cache_creation_tokens: Count = None
     cache_creation_input_tokens: Count = None
     audio_tokens: Count = None
+    image_tokens: Count = None
 
 
 class _CompletionDetails(msgspec.Struct, frozen=True, gc=False):
     reasoning_tokens: Count = None
     audio_tokens: Count = None
+    image_tokens: Count = None
 
 
 class _Reported(msgspec.Struct, frozen=True, gc=False):
@@ -75,6 +77,8 @@ def parse_usage(raw: bytes) -> Usage | None:
             reasoning=reasoning,
             audio_input=_first(prompt.audio_tokens),
             audio_output=_first(completion.audio_tokens),
+            image_input=_first(prompt.image_tokens),
+            image_output=_first(completion.image_tokens),
         )
     except ValueError:
         return None
@@ -101,6 +105,10 @@ def _impossible(usage: Usage, call: Call, candidate: Candidate, max_tokens: int 
         yield "reasoning_over_completion"
     if usage.audio_output > (usage.completion if "audio_output" in call.features else 0):
         yield "audio_output_over_completion"
+    if usage.image_input > (usage.prompt if has_other_parts(call) else 0):
+        yield "image_input_over_prompt"
+    if usage.image_output > usage.completion:
+        yield "image_output_over_completion"
 
 
 def _first(*counts: Count) -> int:

@@ -132,3 +132,13 @@ def test_the_affordable_tokens_fit_and_one_more_would_not(
     fits = affordable_max_tokens(asked, at, available)
     assert fits == 0 or hold_bound(asked, at, fits) <= available
     assert fits == at.max_output_tokens or hold_bound(asked, at, fits + 1) > available
+
+
+def test_an_image_may_come_at_its_own_rate_and_an_answer_may_be_one() -> None:
+    seen = candidate(tariff(Rates(input=1_000, output=1_000, image_input=9_000)))
+    assert hold_bound(call(max_tokens=10), seen) == BOUND + 10
+    with_image = call(max_tokens=10, parts=[("image_url", 1)])
+    plain = candidate(tariff(Rates(input=1_000, output=1_000)))
+    assert hold_bound(with_image, seen) - 10 == 9 * (hold_bound(with_image, plain) - 10)
+    drawn = candidate(tariff(Rates(input=1_000, output=1_000, image_output=7_000)))
+    assert hold_bound(call(max_tokens=10), drawn) == BOUND + 70

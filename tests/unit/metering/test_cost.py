@@ -8,7 +8,17 @@ from tollway.domain.price import Price, Rates, Tier
 from tollway.domain.usage import Usage
 from tollway.metering.cost import cost_of, price_of, sell_of
 
-SPECIAL = Rates(input=10, output=100, cached_input=1, cache_write=12, reasoning=70, audio_input=40, audio_output=800)
+SPECIAL = Rates(
+    input=10,
+    output=100,
+    cached_input=1,
+    cache_write=12,
+    reasoning=70,
+    audio_input=40,
+    audio_output=800,
+    image_input=20,
+    image_output=300,
+)
 
 
 def price(rates: Rates = RATES, *, features: tuple[str, ...] = (), **tokens: int) -> int:
@@ -27,6 +37,8 @@ def test_special_tokens_are_parts_of_their_total_at_their_own_rate() -> None:
     assert price(SPECIAL, prompt=100, audio_input=30) == 30 * 40 + 70 * 10
     assert price(SPECIAL, completion=100, reasoning=30) == 30 * 70 + 70 * 100
     assert price(SPECIAL, completion=100, audio_output=30) == 30 * 800 + 70 * 100
+    assert price(SPECIAL, prompt=100, image_input=30) == 30 * 20 + 70 * 10
+    assert price(SPECIAL, completion=100, image_output=30) == 30 * 300 + 70 * 100
 
 
 def test_a_special_rate_of_zero_is_a_rate() -> None:
@@ -42,6 +54,8 @@ def test_tokens_of_overlapping_kinds_are_counted_once() -> None:
     assert price(SPECIAL, prompt=100, cache_write=50, audio_input=60, cached=70) == 50 * 12 + 50 * 40
     assert price(SPECIAL, prompt=100, audio_input=80, cached=70) == 80 * 40 + 20 * 1
     assert price(SPECIAL, completion=100, audio_output=80, reasoning=70) == 80 * 800 + 20 * 70
+    assert price(SPECIAL, prompt=100, audio_input=60, image_input=30, cached=70) == 60 * 40 + 30 * 20 + 10 * 1
+    assert price(SPECIAL, completion=100, image_output=90, reasoning=70) == 90 * 300 + 10 * 70
 
 
 def test_a_tier_replaces_all_rates_once_the_prompt_is_above_it() -> None:

@@ -27,6 +27,8 @@ rates = st.builds(
     reasoning=special,
     audio_input=special,
     audio_output=special,
+    image_input=special,
+    image_output=special,
 )
 tiers = st.lists(st.builds(Tier, above=st.integers(0, 600), rates=rates), max_size=3).map(tuple)
 tariffs = st.builds(
@@ -64,6 +66,8 @@ usages = st.builds(
     reasoning=small,
     audio_input=small,
     audio_output=small,
+    image_input=small,
+    image_output=small,
 )
 endings = st.sampled_from(["complete", "client_left", "client_left_before_token", "cut_by_router", "provider_failed"])
 reasons = st.lists(st.none() | st.sampled_from(["stop", "length", "error"]), max_size=3)
@@ -121,10 +125,12 @@ def written(usage: Usage) -> bytes:
                 "cached_tokens": usage.cached,
                 "cache_write_tokens": usage.cache_write,
                 "audio_tokens": usage.audio_input,
+                "image_tokens": usage.image_input,
             },
             "completion_tokens_details": {
                 "reasoning_tokens": usage.reasoning,
                 "audio_tokens": usage.audio_output,
+                "image_tokens": usage.image_output,
             },
         }
     ).encode()

@@ -129,6 +129,8 @@ def test_what_a_call_can_use_is_possible(possible: Usage) -> None:
         (usage(reasoning=101), "reasoning_over_completion"),
         (usage(audio_input=1), "audio_input_over_prompt"),
         (usage(audio_output=1), "audio_output_over_completion"),
+        (usage(image_input=1), "image_input_over_prompt"),
+        (usage(image_output=101), "image_output_over_completion"),
     ],
 )
 def test_what_no_call_can_use_is_impossible(impossible: Usage, reason: str) -> None:
@@ -142,6 +144,8 @@ def test_a_prompt_with_other_parts_is_bounded_by_the_context_length() -> None:
 
 def test_audio_tokens_are_possible_where_audio_may_be() -> None:
     assert check(usage(audio_input=100, audio_output=100), SPOKEN, candidate()) is None
+    assert check(usage(image_input=100, image_output=100), SPOKEN, candidate()) is None
+    assert check(usage(image_input=101), SPOKEN, candidate()) == "image_input_over_prompt"
     assert check(usage(audio_input=101), SPOKEN, candidate()) == "audio_input_over_prompt"
     assert check(usage(audio_output=101), SPOKEN, candidate()) == "audio_output_over_completion"
 
@@ -155,3 +159,9 @@ def test_without_a_cap_the_models_own_limit_counts() -> None:
 def test_a_limit_that_the_router_lowered_is_the_limit() -> None:
     assert check(usage(completion=20), TEXT, candidate(), 10) is None
     assert check(usage(completion=21), TEXT, candidate(), 10) == "completion_over_limit"
+
+
+def test_image_tokens_are_read_of_both_ways() -> None:
+    raw = b'{"prompt_tokens":10,"completion_tokens":5,"prompt_tokens_details":{"image_tokens":4},'
+    raw += b'"completion_tokens_details":{"image_tokens":3}}'
+    assert parse_usage(raw) == Usage(prompt=10, completion=5, image_input=4, image_output=3)
