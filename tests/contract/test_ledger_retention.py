@@ -89,8 +89,6 @@ async def test_a_clock_that_went_back_lets_nothing_young_go(home: Home) -> None:
 
 
 async def test_a_closed_ledger_lets_nothing_go(home: Home) -> None:
-    if isinstance(home, OnPostgres):
-        pytest.skip("lets go on a connection of its own")
     await home.ledger.aclose()
     with pytest.raises(LedgerUnavailable):
         await home.ledger.prune(START_MS, 1)

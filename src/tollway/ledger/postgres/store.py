@@ -153,6 +153,8 @@ class PostgresLedger:
         return await self._reads.disabled()
 
     async def prune(self, before_ms: int, limit: int) -> int:
+        if self._phase in ("closing", "closed"):
+            raise LedgerUnavailable("The ledger is closed.")
         return await prune(self._info, before_ms, limit)
 
     async def secret(self, name: str) -> bytes:
