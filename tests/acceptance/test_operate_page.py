@@ -3,7 +3,6 @@ what systemd and nginx accept, a backup restores, secrets can be made anew, and 
 
 import asyncio
 import json
-import shutil
 import sqlite3
 import subprocess
 from pathlib import Path
@@ -13,7 +12,7 @@ import trustme
 
 from helpers.commands import CONFIG, ENVIRONMENT, TIMEOUT_S, TOLLWAY, printed, router, simulator, tollway
 from helpers.console import BLOCK
-from helpers.require import require_nginx
+from helpers.require import require_nginx, require_systemd
 from helpers.running import chat, running
 from tollway.client.api import RouterClient
 from tollway.client.wallet import SolanaWallet, account_id
@@ -43,9 +42,7 @@ def shell(script: str, folder: Path) -> None:
 
 
 def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
-    analyze = shutil.which("systemd-analyze")
-    if analyze is None:
-        pytest.skip("needs systemd-analyze")
+    analyze = require_systemd()
     unit = tmp_path / "tollway.service"
     unit.write_text(block("ini", "Run as a service").replace("/opt/tollway/bin/tollway", str(TOLLWAY)))
     ran = subprocess.run([analyze, "verify", unit], capture_output=True, text=True, timeout=TIMEOUT_S)

