@@ -79,7 +79,8 @@ def signing_key(secret: bytes, number: int) -> SigningKey:
 
 
 def _claims(record: CallRecord, issuer: str, now_s: int) -> Receipt:
-    posted = record.usage is not None
+    # What the ledger could not book was counted, and given back whole.
+    posted = record.usage is not None and record.ended != "ledger_failed"
     return Receipt(
         iss=issuer,
         sub=record.account,

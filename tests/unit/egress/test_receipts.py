@@ -87,6 +87,12 @@ def test_a_call_that_cost_nothing_has_a_receipt_that_says_so():
     assert claims["price"] is None
 
 
+def test_a_call_that_the_ledger_failed_was_given_back_though_it_was_counted():
+    failed = record(ended="ledger_failed", price=0, cost=0)
+    claims = verify(receipts().receipt(failed, NOW_S), keys(receipts()))
+    assert (claims["cost_nano_usd"], claims["transfer"]["kind"]) == (0, "void")
+
+
 def test_a_jose_library_checks_it():
     known = receipts(current=3)
     text = known.receipt(record(), NOW_S)
