@@ -17,6 +17,7 @@ from tollway.domain.errors import LedgerUnusable
 from tollway.domain.money import format_usd
 from tollway.ledger import operator
 from tollway.ledger.control import socket_path
+from tollway.ledger.schema import SchemaBehind
 from tollway.ledger.sqlite.database import (
     SQLITE_VERSION_MIN,
     check_schema,
@@ -74,6 +75,8 @@ def _database(area: Area, url: LedgerUrl) -> None:
     """PostgreSQL: whether it can be reached and read. That debits equal credits, each start sees for itself."""
     try:
         operator.disabled_providers(url)
+    except SchemaBehind as error:
+        area.ok("PostgreSQL", f"can be reached. {error} Make a backup before it.")
     except LedgerUnusable as error:
         found, _, mend = str(error).rpartition(": ")
         area.problem("PostgreSQL", found, mend)
@@ -156,15 +159,16 @@ def _books(area: Area, path: Path, running: bool) -> None:
         connection = connect_read_only(path)
         try:
             version = check_schema(connection)
-            transfers = read_state(connection).next_seq - 1 if version else 0
-            if version:
+            readable = version == max(migrations())  # what is older is read once it has been brought up to date
+            transfers = read_state(connection).next_seq - 1 if readable else 0
+            if readable:
                 check_sums(connection)
         finally:
             connection.close()
         _schema(area, path, version)
-        if version and transfers <= AUDITED_MAX:
+        if readable and transfers <= AUDITED_MAX:
             _audit(area, path)
-        elif version:
+        elif readable:
             area.ok(
                 str(path),
                 f"debits equal credits over {transfers} transfers; `tollway ledger audit` replays each of them",

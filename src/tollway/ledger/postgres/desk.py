@@ -19,11 +19,12 @@ from tollway.ledger.audit import AuditReport, Rows, replay
 from tollway.ledger.batch import read_transfer, recount_sums
 from tollway.ledger.control import ControlCommand
 from tollway.ledger.postgres.page import read_account
-from tollway.ledger.postgres.queries import QUERIES
-from tollway.ledger.postgres.schema import known_version
+from tollway.ledger.postgres.queries import QUERIES, migrations
+from tollway.ledger.postgres.schema import read_version
 from tollway.ledger.postgres.server import conninfo, unusable
 from tollway.ledger.postgres.store import PostgresLedger
 from tollway.ledger.report import Flow, Money
+from tollway.ledger.schema import check_current
 from tollway.ledger.statement import check_limit, decode_cursor, statement_of
 from tollway.ledger.transfer import Account, Transfer
 from tollway.ledger.usage import DAY_MS
@@ -134,10 +135,10 @@ class PostgresDesk:
         try:
             with psycopg.connect(conninfo(self._url), autocommit=True) as connection:
                 connection.execute(QUERIES["begin_read"])
-                if not _row(connection, "has_schema_version")[0] or not known_version(
-                    *_row(connection, "schema_version")
-                ):
+                version = read_version(connection)
+                if not version:
                     raise NoBooks("The ledger's database is empty: credit an account or start the router first.")
+                check_current(version, migrations())
                 connection.execute(QUERIES["find_tables"])
                 yield connection
         except psycopg.Error as error:

@@ -23,7 +23,7 @@ from tollway.ledger.postgres.arrays import literal_of
 from tollway.ledger.postgres.needed import Booked, Entry, Known, Opening, Owner, ends, keys_of, reversals
 from tollway.ledger.postgres.page import Moved, Page
 from tollway.ledger.postgres.queries import QUERIES
-from tollway.ledger.postgres.schema import migrate
+from tollway.ledger.postgres.schema import MIGRATION_S_MAX, migrate
 from tollway.ledger.postgres.server import Connection, connect
 from tollway.ledger.postgres.transaction import EpochEnded, Transaction
 from tollway.wire import json
@@ -61,10 +61,11 @@ class Session:
         return self._latest is not None and self._latest.commit_sent
 
     async def open(self, now_ms: int) -> None:
-        """Raises LedgerUnusable for a schema that is newer than this code, and for books that don't balance."""
+        """Raises LedgerUnusable for a schema that isn't this code's, and for books that don't balance."""
         self._connection = await connect(self._info)
-        with self._cut_when_late():
+        with self._cut_when_late(MIGRATION_S_MAX):
             await migrate(self.connection, now_ms)
+        with self._cut_when_late():
             pending, posted = await self._one("sums")
             if pending or posted:
                 raise LedgerUnusable(
@@ -217,10 +218,10 @@ class Session:
         return row
 
     @contextlib.contextmanager
-    def _cut_when_late(self) -> Iterator[None]:
+    def _cut_when_late(self, after_s: float = TRANSACTION_S_MAX) -> Iterator[None]:
         """Shut the connection's socket after a while, which ends whatever waits for it with psycopg.OperationalError.
         A cancellation would first ask the very server that doesn't answer."""
-        timer = asyncio.get_running_loop().call_later(TRANSACTION_S_MAX, _cut, self.connection)
+        timer = asyncio.get_running_loop().call_later(after_s, _cut, self.connection)
         try:
             yield
         finally:

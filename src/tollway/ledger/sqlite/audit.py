@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tollway.domain.errors import LedgerUnusable
 from tollway.ledger.audit import AuditReport, Rows, replay
-from tollway.ledger.sqlite.database import account_of, check_schema, connect_read_only
+from tollway.ledger.sqlite.database import account_of, check_readable, connect_read_only
 from tollway.ledger.sqlite.queries import QUERIES
 
 
@@ -13,8 +13,7 @@ def audit(path: Path) -> AuditReport:
     """Raises LedgerUnusable when there are no books at `path`, or the file can't be read."""
     connection = connect_read_only(path)
     try:
-        if not check_schema(connection):
-            raise LedgerUnusable(f"The ledger at {path} is empty: nothing has been booked yet.")
+        check_readable(connection, path)
         connection.execute(QUERIES["begin_read"])
         return replay(_rows(connection))
     except sqlite3.Error as error:

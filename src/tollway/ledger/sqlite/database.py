@@ -14,6 +14,7 @@ import msgspec
 from tollway.domain.commands import Disabled, Frozen
 from tollway.domain.errors import LedgerUnusable
 from tollway.ledger.batch import read_transfer
+from tollway.ledger.schema import OTHERS, check_current, digest, version_of
 from tollway.ledger.sqlite.queries import QUERIES, migrations
 from tollway.ledger.transfer import LOSS, REVENUE, Account, Transfer
 
@@ -76,43 +77,50 @@ def connect_read_only(path: Path) -> sqlite3.Connection:
 
 
 def migrate(connection: sqlite3.Connection, now_ms: int) -> None:
-    """Bring the schema up to date, a version a transaction. Raises LedgerUnusable, see `check_schema`."""
+    """Bring the schema up to date, all of it or nothing. Raises LedgerUnusable, see `check_schema`."""
     known = check_schema(connection)
-    for version, script in migrations().items():
-        if version <= known:
-            continue
-        connection.execute(QUERIES["begin"])
-        try:
-            if version == 1:
-                connection.execute(QUERIES["create_schema_version"])
-            for statement in _statements(script):
-                connection.execute(statement)
-            connection.execute(QUERIES["insert_schema_version"], (version, now_ms))
-            connection.commit()
-        except BaseException:
-            connection.rollback()
-            raise
+    scripts = migrations()
+    if known == max(scripts):
+        return
+    connection.execute(QUERIES["begin"])
+    try:
+        if not known:
+            connection.execute(QUERIES["create_schema_version"])
+        for version, script in scripts.items():
+            if version > known:
+                for statement in _statements(script):
+                    connection.execute(statement)
+                connection.execute(QUERIES["insert_schema_version"], (version, now_ms, digest(script)))
+        connection.commit()
+    except BaseException:
+        connection.rollback()
+        raise
 
 
 def check_schema(connection: sqlite3.Connection) -> int:
-    """The schema's version, 0 for an empty file. Raises LedgerUnusable for a file that isn't a ledger, or is newer."""
+    """The schema's version, 0 for an empty file. Raises LedgerUnusable for a file that isn't a ledger, and for tables
+    that this tollway didn't make and can't bring up to date."""
     try:
         (tables,) = connection.execute(QUERIES["count_tables"]).fetchone()
         (ours,) = connection.execute(QUERIES["has_schema_version"]).fetchone()
+        (told,) = connection.execute(QUERIES["has_digests"]).fetchone()
     except sqlite3.DatabaseError as error:
         raise LedgerUnusable(f"The ledger's file can't be read ({error}): restore it from a backup.") from error
     if not ours:
         if tables:
             raise LedgerUnusable("The file is a database, but not a tollway ledger: name another file.")
         return 0
-    version: int = connection.execute(QUERIES["schema_version"]).fetchone()[0] or 0
-    newest = max(migrations())
-    if version > newest:
-        raise LedgerUnusable(
-            f"The ledger has schema version {version}, this tollway knows up to {newest}: use the tollway that wrote "
-            "it, or a later one."
-        )
-    return version
+    if not told:
+        raise LedgerUnusable(OTHERS)
+    return version_of(connection.execute(QUERIES["applied"]).fetchall(), migrations())
+
+
+def check_readable(connection: sqlite3.Connection, path: Path) -> None:
+    """Raises LedgerUnusable for books that our queries don't fit (see `check_schema`), and for empty ones."""
+    version = check_schema(connection)
+    if not version:
+        raise LedgerUnusable(f"The ledger at {path} is empty: nothing has been booked yet.")
+    check_current(version, migrations())
 
 
 def begin_epoch(connection: sqlite3.Connection, now_ms: int) -> None:

@@ -20,7 +20,7 @@ from tollway.ledger.control import ControlCommand, ControlUnreachable, control
 from tollway.ledger.report import Money
 from tollway.ledger.sqlite import audit as audits
 from tollway.ledger.sqlite.backup import Copied, backup, restore
-from tollway.ledger.sqlite.database import check_schema, connect_read_only, read_disabled, read_frozen
+from tollway.ledger.sqlite.database import check_readable, connect_read_only, read_disabled, read_frozen
 from tollway.ledger.sqlite.money import read_money
 from tollway.ledger.sqlite.queries import QUERIES
 from tollway.ledger.sqlite.reader import read_statement
@@ -109,13 +109,11 @@ class _Reading:
 
     def __enter__(self) -> sqlite3.Connection:
         try:
-            if check_schema(self._connection):
-                return self._connection
+            check_readable(self._connection, self._database)
         except BaseException:
             self._connection.close()
             raise
-        self._connection.close()
-        raise LedgerUnusable(f"The ledger at {self._database} is empty: nothing has been booked yet.")
+        return self._connection
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         self._connection.close()

@@ -97,15 +97,6 @@ async def test_a_url_that_libpq_does_not_understand_is_told() -> None:
         await PostgresLedger.open(url, HandClock(), WatchingObserver())
 
 
-async def test_a_newer_schema_is_refused(setting: Setting) -> None:
-    await (await setting.open()).aclose()
-    setting.server.execute("INSERT INTO tollway.schema_version VALUES (99, 0)", setting.url)
-    with pytest.raises(LedgerUnusable, match="schema version 99, this tollway knows up to 1"):
-        await setting.open()
-    with pytest.raises(LedgerUnusable, match="schema version 99"):
-        operator.audit(setting.url)
-
-
 async def test_replicas_may_start_at_once_on_an_empty_database(setting: Setting) -> None:
     ledgers = await asyncio.gather(*(setting.open() for _ in range(4)))
     assert {await one(ledgers[0], credit(5)), *[await one(ledger, hold(5)) for ledger in ledgers[1:2]]} == {

@@ -18,7 +18,6 @@ from tollway.domain.errors import LedgerLocked, LedgerUnavailable, LedgerUnusabl
 from tollway.ledger.control import socket_path
 from tollway.ledger.sqlite import database, store
 from tollway.ledger.sqlite.audit import audit
-from tollway.ledger.sqlite.queries import migrations
 from tollway.ledger.sqlite.reader import Reader
 from tollway.ledger.sqlite.store import SqliteLedger
 
@@ -282,22 +281,6 @@ async def test_the_files_are_for_their_owner_only(setting: Setting) -> None:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
 
 
-async def test_books_of_a_later_tollway_are_left_alone(setting: Setting) -> None:
-    await setting.ledger.aclose()
-    connection = sqlite3.connect(setting.path)
-    connection.execute("INSERT INTO schema_version VALUES (999, 0)")
-    connection.commit()
-    connection.close()
-    before = setting.path.read_bytes()
-    with pytest.raises(LedgerUnusable, match="schema version 999"):
-        await setting.open()
-    assert setting.path.read_bytes() == before
-    connection = sqlite3.connect(setting.path)
-    connection.execute("DELETE FROM schema_version WHERE version = 999")
-    connection.commit()
-    connection.close()
-
-
 async def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "other.db"
     connection = sqlite3.connect(path)
@@ -313,24 +296,6 @@ async def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(LedgerUnusable):
         await Setting(path).open()
     assert path.read_text().startswith("not a database")
-
-
-async def test_a_migration_that_fails_leaves_the_file_as_it_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    setting = Setting(tmp_path / "books.db")
-    await setting.open()
-    await setting.ledger.apply([credit(5)])
-    await setting.ledger.aclose()
-    with monkeypatch.context() as patched:
-        patched.setattr(database, "migrations", lambda: {**migrations(), 2: "CREATE TABLE more (x);\nNONSENSE;"})
-        with pytest.raises(LedgerUnusable, match="NONSENSE"):
-            await setting.open()
-    assert setting.rows("SELECT version FROM schema_version") == [(1,)]
-    assert setting.rows("SELECT count(*) FROM sqlite_master WHERE name = 'more'") == [(0,)]
-    await setting.open()
-    assert await setting.ledger.apply([credit(5)]) == [Credited(available=10)]
-    await setting.ledger.aclose()
 
 
 async def test_an_old_sqlite_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,11 +27,19 @@ SELECT set_config('search_path', 'tollway', true)
 -- Until the end of the transaction. The key is the word "tollway" in ASCII.
 SELECT pg_advisory_xact_lock(32773608765350265)
 
+-- name: let_migrate
+-- To the end of the transaction: tables may be large, and another process may be at it.
+SELECT set_config('lock_timeout', %s, true), set_config('statement_timeout', %s, true)
+
 -- name: create_schema
 CREATE SCHEMA IF NOT EXISTS tollway
 
 -- name: create_schema_version
-CREATE TABLE IF NOT EXISTS tollway.schema_version (version integer PRIMARY KEY, applied_ms bigint NOT NULL)
+CREATE TABLE IF NOT EXISTS tollway.schema_version (
+    version integer PRIMARY KEY,
+    applied_ms bigint NOT NULL,
+    digest text NOT NULL
+)
 
 -- name: has_schema_version
 SELECT to_regclass('tollway.schema_version') IS NOT NULL
@@ -39,8 +47,17 @@ SELECT to_regclass('tollway.schema_version') IS NOT NULL
 -- name: schema_version
 SELECT coalesce(max(version), 0) FROM tollway.schema_version
 
+-- name: has_digests
+SELECT EXISTS (
+    SELECT FROM pg_attribute
+    WHERE attrelid = to_regclass('tollway.schema_version') AND attname = 'digest' AND NOT attisdropped
+)
+
+-- name: applied
+SELECT version, digest FROM tollway.schema_version ORDER BY version
+
 -- name: insert_schema_version
-INSERT INTO tollway.schema_version (version, applied_ms) VALUES (%s, %s)
+INSERT INTO tollway.schema_version (version, applied_ms, digest) VALUES (%s, %s, %s)
 
 -- name: sums
 SELECT coalesce(sum(debits_pending - credits_pending), 0), coalesce(sum(debits_posted - credits_posted), 0) FROM accounts

@@ -1,3 +1,5 @@
+-- Frozen: books keep this file's digest, so that a change to the tables is a new migration beside it.
+
 -- The books. Amounts are nano-USD, times Unix milliseconds, all 64-bit integers. No row of transfers ever changes.
 
 CREATE TABLE accounts (

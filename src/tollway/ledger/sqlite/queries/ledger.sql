@@ -26,13 +26,16 @@ SELECT count(*) FROM sqlite_master WHERE type = 'table'
 SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'schema_version'
 
 -- name: create_schema_version
-CREATE TABLE schema_version (version INTEGER PRIMARY KEY, applied_ms INTEGER NOT NULL)
+CREATE TABLE schema_version (version INTEGER PRIMARY KEY, applied_ms INTEGER NOT NULL, digest TEXT NOT NULL)
 
--- name: schema_version
-SELECT max(version) FROM schema_version
+-- name: has_digests
+SELECT count(*) FROM pragma_table_info('schema_version') WHERE name = 'digest'
+
+-- name: applied
+SELECT version, digest FROM schema_version ORDER BY version
 
 -- name: insert_schema_version
-INSERT INTO schema_version (version, applied_ms) VALUES (?, ?)
+INSERT INTO schema_version (version, applied_ms, digest) VALUES (?, ?, ?)
 
 -- name: state
 SELECT batch, next_seq, next_account_no, pending_from, newest_ms, forgotten_ms FROM state
