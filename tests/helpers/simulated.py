@@ -114,8 +114,8 @@ async def read_chunk(reader: asyncio.StreamReader) -> bytes:
 
 
 async def _read_counted(reader: asyncio.StreamReader, reply: Reply, length: int) -> None:
-    while sum(map(len, reply.chunks)) < length:
-        data = await reader.read(length)
+    while (left := length - len(reply.body)) > 0:
+        data = await reader.read(left)
         if not data:
             return
         reply.chunks.append(data)

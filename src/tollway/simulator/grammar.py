@@ -26,7 +26,7 @@ CALLS_MAX = 128  # as many tools as OpenAI takes in one request
 TOKENS_MAX = 1_000_000  # an answer longer than any context
 NAME_PATTERN = r"[A-Za-z0-9._:-]{1,64}"  # gates, ids, tools: safe in JSON, headers and URLs as they are
 
-POSITIONED = frozenset({"reset", "cut", "end", "stall", "truncated", "damaged", "noise", "error"})
+POSITIONED = frozenset({"reset", "cut", "end", "stall", "truncated", "damaged", "not_utf8", "noise", "error"})
 ALIASES = {"n": "tokens"}
 
 _UNITS = {"us": 1e6, "ms": 1e3, "s": 1.0, "m": 1 / 60, "h": 1 / 3600}

@@ -15,14 +15,21 @@ FaultName = Literal[
     "redirect",
     "not_json",
     "huge_headers",
+    "half_head",
+    "slow_head",
+    "interim",
+    "gzip",
     "cut",
     "end",
     "stall",
     "truncated",
     "damaged",
+    "not_utf8",
     "noise",
     "error",
     "bad_length",
+    "surplus",
+    "hangup",
     "empty",
     "unstreamed",
 ]
@@ -89,6 +96,10 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def faulty(self) -> bool:
         return self.fault is not None or self.status != 200
+
+    @property
+    def fault_name(self) -> FaultName | None:
+        return self.fault.name if self.fault is not None else None
 
     def healthy(self) -> "Scenario":
         """The same without its fault: what an attempt gets that fault_times or fault_rate spares."""

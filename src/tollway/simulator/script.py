@@ -3,6 +3,7 @@
 Sans-I/O: a script is an iterator. Everything that can go wrong on request is written here and in stream.py."""
 
 import enum
+import gzip
 import itertools
 from collections.abc import Iterator
 
@@ -11,11 +12,13 @@ from tollway.simulator.answer import Shape
 from tollway.simulator.chat import ChatRequest
 from tollway.simulator.gates import Gate, Lockstep
 from tollway.simulator.log import Exchange
-from tollway.simulator.refusals import scenario_error
-from tollway.simulator.scenario import SPLIT_CHARACTERS, Scenario
+from tollway.simulator.refusals import error_body, scenario_error
+from tollway.simulator.scenario import SPLIT_CHARACTERS, FaultName, Scenario
 
 HUGE_HEADER_BYTES = 100_000  # beyond what clients accept (aiohttp 8 KB, Node 16 KB, curl 100 KB)
 MISSING_BYTES = 100  # by how much bad_length promises more than it sends
+NOT_UTF8 = b"\xff"
+SLOW_BYTE_S = 0.05  # between the bytes of a slow head: 10 s for one of 200
 
 
 class Halt(enum.Enum):
@@ -75,9 +78,21 @@ class Turn:
         lines = b"x-request-id: req_%b\r\n" % self.id
         if not self.keep_alive:
             lines += b"connection: close\r\n"
-        if self.scenario.fault is not None and self.scenario.fault.name == "huge_headers":
+        if self.has("huge_headers"):
             lines += b"x-padding: " + b"x" * HUGE_HEADER_BYTES + b"\r\n"
+        elif self.has("gzip"):
+            lines += b"content-encoding: gzip\r\n"
         return lines
+
+    def has(self, fault: FaultName) -> bool:
+        return self.scenario.fault_name == fault
+
+    def after(self) -> Script:
+        """What follows a whole answer: nothing that was asked for."""
+        if self.has("surplus"):
+            body = error_body("nobody asked for this answer", "server_error", None)
+            yield http.head(500, self.date, http.JSON, len(body)) + body
+        yield Halt.CLOSE if self.has("hangup") else Halt.KEEP
 
     def accept(self) -> None:
         """A 200 goes out: from here on a provider bills."""
@@ -94,7 +109,9 @@ class Turn:
 
 
 # Faults that show in every answer they are asked for; the others name themselves when they act.
-_ALWAYS = frozenset({"huge_headers", "empty", "bad_length", "unstreamed"})
+_ALWAYS = frozenset(
+    {"huge_headers", "slow_head", "interim", "gzip", "empty", "bad_length", "surplus", "hangup", "unstreamed"}
+)
 
 
 def play_before_head(turn: Turn) -> Script:
@@ -123,6 +140,29 @@ def play_before_head(turn: Turn) -> Script:
         exchange.ended = fault.name
         yield _NO_HEAD[fault.name]
 
+
+def bend_head(turn: Turn, answer: Script) -> Script:
+    """An answer whose head comes as its fault has it. The first step of an answer begins with its whole head."""
+    first = next(answer)
+    assert isinstance(first, bytes), "an answer begins with its head"
+    if turn.has("half_head"):
+        exchange = turn.exchange
+        exchange.ended, exchange.status, exchange.prompt_tokens, exchange.completion_tokens = "half_head", None, 0, 0
+        yield first[: first.index(b"\r\n\r\n") // 2]
+        yield Halt.SILENCE
+    elif turn.has("slow_head"):
+        end = first.index(b"\r\n\r\n") + 4
+        for place in range(end):
+            yield first[place : place + 1]
+            yield SLOW_BYTE_S
+        first = first[end:]
+    elif turn.has("interim"):
+        yield http.INTERIM
+    yield first
+    yield from answer
+
+
+BENT = frozenset({"half_head", "slow_head", "interim"})
 
 _NO_HEAD = {"reset": Halt.RESET, "close": Halt.CLOSE, "silence": Halt.SILENCE}
 
@@ -180,9 +220,19 @@ def _play_batch_fault(turn: Turn, body: bytes) -> Script:
         exchange.ended, exchange.prompt_tokens, exchange.completion_tokens = fault.name, 0, 0
     elif fault.name == "bad_length":
         length, halt = length + MISSING_BYTES, Halt.CLOSE
+    elif fault.name == "not_utf8":
+        body = not_utf8(body)
+        length = len(body)
+        exchange.ended = fault.name
+    elif fault.name == "gzip":
+        body = gzip.compress(body, mtime=0)
+        length = len(body)
     yield from _send_batch(turn, body, length)
     turn.complete()
-    yield halt
+    if halt is Halt.KEEP:
+        yield from turn.after()
+    else:
+        yield halt
 
 
 _BROKEN_OFF = {"cut": Halt.CLOSE, "reset": Halt.RESET, "stall": Halt.SILENCE}
@@ -199,6 +249,13 @@ def _send_batch(turn: Turn, body: bytes, length: int) -> Script:
         yield start + body
     if turn.lockstep is not None:
         turn.lockstep.count(1)
+
+
+def not_utf8(payload: bytes) -> bytes:
+    """The same JSON with a byte that begins no character, in the generated text where it has one."""
+    member = next((name for name in (b'"content":"', b'"id":"') if name in payload), b"")
+    before, member, rest = payload.partition(member) if member else (payload, b"", b"")
+    return before + member + NOT_UTF8 + rest
 
 
 def pieces(data: bytes, split: int) -> list[bytes]:

@@ -24,7 +24,7 @@ from tollway.simulator.http import HttpMessage
 from tollway.simulator.log import Exchange, Log
 from tollway.simulator.refusals import error_body
 from tollway.simulator.scenario import Scenario
-from tollway.simulator.script import Halt, Script, Turn, play_batch, play_before_head
+from tollway.simulator.script import BENT, Halt, Script, Turn, bend_head, play_batch, play_before_head
 from tollway.simulator.stream import StreamPlay
 from tollway.wire import json
 
@@ -228,4 +228,5 @@ class Service:
 def _play(turn: Turn, streams: bool) -> Script:
     yield from play_before_head(turn)
     if turn.exchange.ended is None:
-        yield from StreamPlay(turn).play() if streams else play_batch(turn)
+        answer = StreamPlay(turn).play() if streams else play_batch(turn)
+        yield from bend_head(turn, answer) if turn.scenario.fault_name in BENT else answer

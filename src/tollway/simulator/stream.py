@@ -2,6 +2,7 @@
 
 Sans-I/O, like script.py. Positions count the events of a well-behaved stream, [DONE] included."""
 
+import zlib
 from collections.abc import Callable, Generator
 
 from tollway.simulator import http
@@ -9,9 +10,10 @@ from tollway.simulator.chunks import Chunks
 from tollway.simulator.grammar import POSITIONED
 from tollway.simulator.refusals import scenario_error
 from tollway.simulator.scenario import Scenario
-from tollway.simulator.script import Halt, Script, Step, Turn, pieces
+from tollway.simulator.script import Halt, Script, Step, Turn, not_utf8, pieces
 
 Dress = Callable[[bytes, int], bytes]
+Frame = Callable[[bytes], bytes]
 
 BOM = b"\xef\xbb\xbf"
 NOISE = b"this is neither JSON nor the end"
@@ -28,7 +30,10 @@ class StreamPlay:
         self._chunked = scenario.chunked and turn.modern
         if not self._chunked:
             turn.keep_alive = False
-        self._frame = http.chunk if self._chunked else http.unframed
+        self._frame: Frame = http.chunk if self._chunked else http.unframed
+        self._trailer = b""
+        if turn.has("gzip"):
+            self._frame = self._zipped(self._frame)
         self._dress = dressing(scenario)
         self._fault = scenario.fault.name if scenario.fault else None
         self._at = -1
@@ -45,7 +50,7 @@ class StreamPlay:
         include = bool(turn.request.stream_options and turn.request.stream_options.include_usage)
         events = Chunks(scenario, turn.shape, turn.opening(b"chat.completion.chunk"), turn.prompt, include)
         gap = scenario.gap or (scenario.burst / scenario.rate if scenario.rate else 0.0)
-        ordinary = self._chunked and self._at < 0 and self._dress is _plain and turn.lockstep is None
+        ordinary = self._frame is http.chunk and self._at < 0 and self._dress is _plain and turn.lockstep is None
         if ordinary and not scenario.split and not scenario.bom and scenario.burst == 1:
             yield from self._play_ordinary(events, gap)
         elif (yield from self._play_odd(events, gap)):
@@ -75,8 +80,8 @@ class StreamPlay:
                 if halt is not None:
                     yield halt
                     return True
-                if self._fault == "damaged":
-                    payload = damage(payload)
+                if self._fault in _SPOILED:
+                    payload = _SPOILED[self._fault](payload)
             if paced and not started:
                 started = True
                 if pause:
@@ -140,6 +145,17 @@ class StreamPlay:
             return (yield from self._end_body())
         return None
 
+    def _zipped(self, frame: Frame) -> Frame:
+        """Each piece compressed so that what came of it can be read at once (gzip, RFC 1952)."""
+        stream = zlib.compressobj(wbits=zlib.MAX_WBITS | 16)
+
+        def zipped(data: bytes) -> bytes:
+            sent = frame(stream.compress(data) + stream.flush(zlib.Z_SYNC_FLUSH))
+            self._trailer = frame(stream.copy().flush())
+            return sent
+
+        return zipped
+
     def _end_body(self) -> Generator[Step, None, Halt]:
         if not self._chunked:
             return Halt.CLOSE
@@ -151,8 +167,14 @@ class StreamPlay:
         if self._fault == "bad_length":
             yield b"400\r\n: this chunk is shorter than it says"
             yield Halt.CLOSE
+            return
+        if self._trailer:
+            yield self._trailer
+        halt = yield from self._end_body()
+        if halt is Halt.KEEP:
+            yield from self._turn.after()
         else:
-            yield (yield from self._end_body())
+            yield halt
 
 
 def dressing(scenario: Scenario) -> Dress:
@@ -178,6 +200,7 @@ def damage(payload: bytes) -> bytes:
     return payload[: len(payload) * 2 // 3] if payload.startswith(b"{") else b'{"choices":['
 
 
+_SPOILED = {"damaged": damage, "not_utf8": not_utf8}
 _PLAIN_BYTES = len(b"data: \n\n")
 
 
