@@ -117,9 +117,9 @@ def _watch_transport(fuse: Fuse) -> None:
     original = AiohttpTransport.send
 
     @functools.wraps(original)
-    async def send(self: AiohttpTransport, request: Any) -> Any:
+    async def send(self: AiohttpTransport, *arguments: Any) -> Any:
         fuse.burn("before_dispatch")
-        response = await original(self, request)
+        response = await original(self, *arguments)
         fuse.burn("after_dispatch")
         return response
 

@@ -11,6 +11,7 @@ import pytest
 import trustme
 
 from helpers.raw_server import Connection, RawServer, client_sockets
+from helpers.until import until
 from tollway.domain.errors import ProviderFault
 from tollway.domain.seams import HttpRequest, HttpResponse, Transport
 from tollway.upstream.aiohttp_transport import AiohttpTransport
@@ -405,6 +406,61 @@ async def test_only_connecting_is_limited_not_the_wait_for_an_answer(transport: 
 
     async with RawServer(script) as server:
         assert await fetch(transport, post(server.url, connect_timeout=0.1)) == b"hello"
+
+
+# --- what the provider may have seen
+
+
+class Sent:
+    """Whether a request went out, as its sender is told."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def __call__(self) -> None:
+        self.times += 1
+
+
+async def test_it_is_said_that_a_request_goes_out_before_a_byte_of_it_can_be_seen(transport: Transport) -> None:
+    sent = Sent()
+    seen: list[int] = []
+
+    async def script(connection: Connection) -> None:
+        while await connection.request():
+            seen.append(sent.times)
+            await connection.send(HELLO)
+
+    async with RawServer(script) as server:
+        for _ in range(2):
+            response = await transport.send(post(server.url), sent)
+            assert await read_all(response) == b"hello"
+            response.close()
+        assert len(server.connections) == 1
+    assert seen == [1, 2]
+
+
+async def test_nothing_was_sent_when_there_was_no_connection(transport: Transport) -> None:
+    sent = Sent()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    async with RawServer(Play(HELLO)) as server:
+        for url in (f"http://127.0.0.1:{port}", f"https://127.0.0.1:{server.port}", "ftp://127.0.0.1/"):
+            with pytest.raises(ProviderFault):
+                await transport.send(post(url), sent)
+    assert sent.times == 0
+
+
+async def test_nothing_was_sent_by_who_gives_up_while_connecting_and_no_socket_is_left(transport: Transport) -> None:
+    sent = Sent()
+    async with RawServer(Connection.wait_dropped) as server:
+        sending = asyncio.create_task(transport.send(post(f"https://127.0.0.1:{server.port}"), sent))
+        await until(lambda: server.connections)
+        sending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+        await server.connections[0].dropped.wait()
+        await until(lambda: not any(client_sockets(server.port)))
+    assert sent.times == 0
 
 
 # --- connections

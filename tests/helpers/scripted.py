@@ -1,19 +1,21 @@
 """Providers and a client that do what a test wrote down: every surprise is an AssertionError.
 
-A step of a provider is an answer, a ProviderFault, or SILENCE (the head never comes). A read of an answer's body is
-bytes, an exception, or SILENCE; after the last the body is at its end.
+A step of a provider is an answer, a ProviderFault (nothing was sent), SILENCE (the head never comes), or UNCONNECTED
+(there is never a connection). A read of an answer's body is bytes, an exception, or SILENCE; after the last the body is
+at its end.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tollway.domain.answer import AttemptRecord
 from tollway.domain.errors import ProviderFault
 from tollway.domain.observer import NullObserver
-from tollway.domain.seams import HttpRequest
+from tollway.domain.seams import HttpRequest, nobody_asks
 
 SILENCE = object()
+UNCONNECTED = object()
 Read = bytes | Exception | object
 
 
@@ -85,14 +87,16 @@ class ScriptedTransport:
         self.requests: list[HttpRequest] = []
         self.dropped = 0  # requests that were cancelled before their head came
 
-    async def send(self, request: HttpRequest) -> ScriptedResponse:
+    async def send(self, request: HttpRequest, on_sent: Callable[[], object] = nobody_asks) -> ScriptedResponse:
         provider = request.url.removeprefix("https://").partition(".test/")[0]
         self.asked.append(provider)
         self.requests.append(request)
         steps = self._steps[provider]
         assert steps, f"{provider} is asked once more than it answers"
         step = steps.pop(0)
-        if step is SILENCE:
+        if step is not UNCONNECTED and not isinstance(step, Exception):
+            on_sent()
+        if step is SILENCE or step is UNCONNECTED:
             try:
                 await asyncio.Event().wait()
             finally:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from helpers.held_back import HeldBackPosts
+from helpers.raw_server import Connection, RawServer
 from helpers.running import Running, chat, running
 from helpers.settled import lost, owed, settled
 from helpers.streaming import DONE, Stream, caught_up, payload, streaming
@@ -66,6 +67,19 @@ async def test_a_client_that_left_before_the_first_token_pays_for_the_input_by_o
         assert [(attempt["provider"], attempt["outcome"]) for attempt in call["attempts"]] == [("sim", "cancelled")]
         await router.simulator.idle()
         assert router.simulator.log[0].client_closed
+
+
+async def test_a_client_that_left_while_the_provider_was_being_connected_to_pays_nothing(ledger):
+    async with running({"sim": "tokens=5"}, ledger=ledger) as router, RawServer(Connection.wait_dropped) as silent:
+        assert await router.reload((router.simulator.base_url, f"https://127.0.0.1:{silent.port}"))
+        wallet = await router.wallet("1.00")
+        async with streaming(router, wallet, chat("x" * 400, stream=True)) as stream:
+            await until(lambda: silent.connections)
+            stream.leave()
+            call = await settled(router, wallet)
+        assert (call["charged"], call["ended"], call["attempts"]) == (0, "client_left", [])
+        assert (await router.balance(wallet)).available == 10**9
+        await silent.connections[0].dropped.wait()
 
 
 async def test_a_role_alone_is_not_yet_a_token(ledger):

@@ -1,6 +1,6 @@
 """The seams: protocols with one method that matters, each with a conformance suite in tests/contract/."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import Protocol
 
@@ -36,10 +36,17 @@ class HttpResponse(Protocol):
         """Give the connection back if the body was read to its end, else drop it. Safe to call twice."""
 
 
+def nobody_asks() -> None:
+    """For who needn't know when a request went out."""
+
+
 class Transport(Protocol):
-    async def send(self, request: HttpRequest) -> HttpResponse:
+    async def send(self, request: HttpRequest, on_sent: Callable[[], object] = nobody_asks) -> HttpResponse:
         """Send one request and wait for the head of the answer. Never follows a redirect, never decodes a body, never
         retries once a byte of the request may have been seen by the provider. Cancelling drops the connection.
+
+        `on_sent` is called once there is a connection, before the first byte of the request is written to it: a send
+        that ends without that call is one the provider saw nothing of.
 
         Raises ProviderFault("connect_failed") for anything that goes wrong before the head has come."""
 

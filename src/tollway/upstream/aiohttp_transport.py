@@ -7,7 +7,7 @@ This module knows sockets and HTTP and nothing of chat completions; how long an 
 import asyncio
 import io
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 
 import aiohttp
@@ -15,7 +15,7 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 
 from tollway.domain.errors import ProviderFault
-from tollway.domain.seams import HttpRequest
+from tollway.domain.seams import HttpRequest, nobody_asks
 
 READ_BYTES_MAX = 64 << 10  # one read; aiohttp stops the socket once twice as much waits to be read
 HEAD_LINE_BYTES_MAX = 16 << 10  # the status line, or one header: providers send content policies of some KB
@@ -43,14 +43,14 @@ class AiohttpTransport:
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
 
-    async def send(self, request: HttpRequest) -> "AiohttpResponse":
+    async def send(self, request: HttpRequest, on_sent: Callable[[], object] = nobody_asks) -> "AiohttpResponse":
         """Wait for the head of the answer. Raises ProviderFault("connect_failed"); its detail starts with "reset on a
         reused connection" when the provider may just have closed a connection that was idle, and with "reset" when
         it dropped a new one. Either way it may have seen the request, so nothing is sent again here."""
         if self._closed:
             raise ProviderFault("connect_failed", "the transport is closed")
         session = self._session or self._open()
-        pool = SimpleNamespace(reused=False)
+        pool = SimpleNamespace(reused=False, on_sent=on_sent)
         try:
             response = await session.request(
                 request.method,
@@ -74,6 +74,7 @@ class AiohttpTransport:
     def _open(self) -> aiohttp.ClientSession:
         trace = aiohttp.TraceConfig()
         trace.on_connection_reuseconn.append(_note_reuse)
+        trace.on_connection_create_end.append(_note_new)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 ssl=self._ssl or True, limit=self._connections_max, keepalive_timeout=self._keep_alive_s
@@ -177,6 +178,11 @@ def _look(closed: "asyncio.Future[None]") -> None:
 
 async def _note_reuse(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
     context.trace_request_ctx.reused = True
+    context.trace_request_ctx.on_sent()
+
+
+async def _note_new(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
+    context.trace_request_ctx.on_sent()
 
 
 def _before_head(error: BaseException, reused: bool) -> str:

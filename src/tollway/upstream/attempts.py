@@ -7,6 +7,7 @@ which failure is the table NEXT. This room knows nothing of money: what an attem
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Literal, TypeVar
 
 import msgspec
@@ -61,8 +62,12 @@ class Trail(msgspec.Struct):
 
     attempts: list[AttemptRecord] = []
     faults: list[ProviderFault] = []
-    asking: Candidate | None = None  # this one was sent the request, and hasn't failed
+    asking: Candidate | None = None  # this one may have seen the request, and hasn't failed
     passed: Pass | None = None  # of the last attempt, where its provider has a gate
+
+    def sent(self, candidate: Candidate) -> None:
+        """The request is about to go out to it: from now on it may be at work."""
+        self.asking = candidate
 
     def used(self, usage: Usage | None) -> None:
         """What the last attempt came to, where that is known."""
@@ -236,10 +241,10 @@ class Attempts:
         request = self._dialect(candidate).request(call, candidate, max_tokens=plan.caps.get(candidate.key))
         gate = self._gate(candidate.provider)
         trail.passed = None if gate is None else await gate.enter(call, candidate)
-        trail.asking = candidate
+        on_sent = partial(trail.sent, candidate)
         if trail.passed is None:
-            return await self._transport.send(request)
-        return await send(self._transport, request, trail.passed)
+            return await self._transport.send(request, on_sent)
+        return await send(self._transport, request, trail.passed, on_sent)
 
     async def _batch(self, call: Call, plan: Plan, candidate: Candidate, trail: Trail, watch: Watch) -> Answer:
         started = self._clock.monotonic()

@@ -1,11 +1,12 @@
 """What an attempt passes on its way to a provider, where the operator keeps to a share of the provider's quota. It must
 not know what is counted, or where."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from tollway.domain.answer import Outcome
 from tollway.domain.call import Call
+from tollway.domain.errors import ProviderFault
 from tollway.domain.plan import Candidate
 from tollway.domain.seams import HttpRequest, HttpResponse, Transport
 from tollway.domain.usage import Usage
@@ -44,10 +45,20 @@ class PassedResponse:
         self._response.close()
 
 
-async def send(transport: Transport, request: HttpRequest, passed: Pass) -> HttpResponse:
-    """Send a request that was let through; whatever ends it gives its place back."""
+async def send(transport: Transport, request: HttpRequest, passed: Pass, on_sent: Callable[[], object]) -> HttpResponse:
+    """Send a request that was let through; whatever ends it gives its place back, and one that was ended before it went
+    out counts for nothing. (A ProviderFault is told by the attempt loop, which knows what it comes to.)"""
+    sent = False
+
+    def note() -> None:
+        nonlocal sent
+        sent = True
+        on_sent()
+
     try:
-        return PassedResponse(await transport.send(request), passed)
-    except BaseException:
+        return PassedResponse(await transport.send(request, note), passed)
+    except BaseException as error:
+        if not sent and not isinstance(error, ProviderFault):
+            passed.failed("connect_failed")
         passed.leave()
         raise

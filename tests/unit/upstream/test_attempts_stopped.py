@@ -11,6 +11,7 @@ from helpers.scripted import (
     DONE,
     ROLE,
     SILENCE,
+    UNCONNECTED,
     USAGE,
     ScriptedResponse,
     anew,
@@ -50,6 +51,15 @@ async def test_a_client_that_leaves_a_provider_at_work_is_told_from_one_that_doe
     assert bench.trail.asking == bench.plan.candidates[1]
     assert bench.outcomes == [("a", "connect_failed"), ("b", "cancelled")]
     assert bench.trail.attempts[1].duration_ms == 5_000
+
+
+@pytest.mark.parametrize("how", ["answer", "open"])
+@virtual_time
+async def test_a_client_that_leaves_while_a_provider_is_connected_to_leaves_nobody_at_work(how: str) -> None:
+    bench = Bench(a=[UNCONNECTED])
+    at(3, bench.watch.stop, "client_left")
+    assert await bench.interrupted(how) == "client_left"
+    assert (bench.trail.asking, bench.outcomes, bench.transport.dropped) == (None, [], 1)
 
 
 @virtual_time
@@ -118,9 +128,9 @@ async def opened() -> tuple[Bench, OpenStream]:
     bench = Bench(a=[ScriptedResponse(chunk("a"), chunk("b"))])
     send = bench.transport.send
 
-    async def slowly(request: Any) -> Any:
+    async def slowly(*arguments: Any) -> Any:
         await asyncio.sleep(2)
-        return await send(request)
+        return await send(*arguments)
 
     bench.transport.send = slowly  # type: ignore[method-assign]
     return bench, await bench.open()

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from helpers.attempting import TIMEOUTS, Bench, answer, at, failure, fault, tokens
-from helpers.scripted import SILENCE
+from helpers.scripted import SILENCE, UNCONNECTED
 from helpers.virtual_time import virtual_time
 from tollway.domain.answer import Outcome
 from tollway.domain.call import Call
@@ -115,6 +115,16 @@ async def test_an_attempt_leaves_when_its_call_is_stopped_or_cancelled(how: str)
     with pytest.raises(asyncio.CancelledError):
         await task
     assert gate.inside == 0
+
+
+@pytest.mark.parametrize("how", ["answer", "open"])
+@virtual_time
+async def test_what_never_went_out_counts_for_nothing(how: str) -> None:
+    gate = CountingGate()
+    bench = gated(gate, a=[UNCONNECTED])
+    at(1, bench.watch.stop, "client_left")
+    assert await bench.interrupted(how) == "client_left"
+    assert (gate.inside, gate.said) == (0, ["connect_failed"])
 
 
 @virtual_time
