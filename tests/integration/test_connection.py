@@ -1,52 +1,13 @@
 """What comes before a request: heads without end, heads that don't come, and bytes that are no HTTP."""
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator
-from urllib.parse import urlsplit
-
-import httpx2
 import pytest
 
+from helpers.line import connected
 from helpers.refusals import refused, unharmed
-from helpers.running import Running, chat, running
-from helpers.simulated import read_reply
+from helpers.running import chat, running
 
 SLOW = '[server]\nslow_sender = "200ms"\n'
 CHUNK = b"x" * 65_536
-
-
-class Line:
-    """A bare connection to a router."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
-
-    async def send(self, data: bytes) -> None:
-        self._writer.write(data)
-        await self._writer.drain()
-
-    async def answer(self) -> httpx2.Response:
-        reply = await read_reply(self._reader)
-        assert reply.status is not None
-        return httpx2.Response(reply.status, headers=reply.headers, content=reply.body)
-
-    async def rest(self) -> bytes:
-        """Everything up to the end of the connection."""
-        return await self._reader.read()
-
-
-@contextlib.asynccontextmanager
-async def connected(router: Running) -> AsyncIterator[Line]:
-    place = urlsplit(router.url)
-    reader, writer = await asyncio.open_connection(place.hostname, place.port)
-    try:
-        yield Line(reader, writer)
-    finally:
-        writer.transport.abort()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
 
 
 @pytest.mark.parametrize(
@@ -150,5 +111,6 @@ async def test_chunks_that_are_none_end_the_request_without_a_charge() -> None:
             lines = {**router.headers(wallet), "host": "x", "transfer-encoding": "chunked"}
             head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
             await line.send(f"POST /v1/chat/completions HTTP/1.1\r\n{head}\r\nzz\r\n".encode())
+            refused(await line.answer(), 400, "invalid_request", says="no valid HTTP/1.1 request")
             assert await line.rest() == b""
             assert await router.router.services.pipeline.idle(10.0)

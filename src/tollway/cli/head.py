@@ -1,0 +1,39 @@
+"""What a request's head has to be beyond what the parser sees to, so that nobody on its way can have read it as another
+request than we do (RFC 9112). Pure: it knows header lines, not connections.
+"""
+
+import re
+from collections.abc import Sequence
+
+Header = tuple[bytes, bytes]  # a name in lower case, a value without blanks around it
+
+VERSIONS = ("1.1", "1.0")
+
+# RFC 3986's host, or an IP address in brackets, and a port; empty where a target has none (RFC 9112, 3.2).
+_HOST = re.compile(rb"(?:\[[0-9A-Za-z:.%]+\]|[0-9A-Za-z._~!$&'()*+,;=%-]*)(?::[0-9]*)?\Z")
+
+
+def complaint(version: str, target: bytes, headers: Sequence[Header]) -> str | None:
+    """What is wrong with a head, as a sentence for its sender; None when all is well."""
+    if version not in VERSIONS:
+        return "This router speaks HTTP/1.1 and HTTP/1.0."
+    if b"#" in target:
+        return "A request's target has no fragment (#)."
+    hosts = 0
+    for name, value in headers:
+        if name == b"host":
+            hosts += 1
+            if not _HOST.match(value):
+                return "The Host header is no host with an optional port."
+        # RFC 9112, 6.1: who predates chunks can't mean them; another coding would have to be undone, and isn't.
+        elif name == b"transfer-encoding" and (version == "1.0" or value.lower() != b"chunked"):
+            return "A body is sent with a content-length, or over HTTP/1.1 with transfer-encoding: chunked."
+    if hosts > 1 or (not hosts and version == "1.1"):
+        return "A request has exactly one Host header."
+    return None
+
+
+def framing(headers: Sequence[Header]) -> bytes:
+    """The head of a request whose body is framed as the body behind `headers` is, and which says nothing else."""
+    lines = [b"%b: %b\r\n" % header for header in headers if header[0] in (b"content-length", b"transfer-encoding")]
+    return b"POST / HTTP/1.1\r\n%b\r\n" % b"".join(lines)
