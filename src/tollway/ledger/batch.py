@@ -13,22 +13,24 @@ from tollway.domain.record import CallRecord, Delivery
 from tollway.domain.recount import Compared, RecountSums
 from tollway.ledger.books import Books
 from tollway.ledger.claims import CLAIM_MS, FORGET_EACH
-from tollway.ledger.decision import KINDS, Decision, DeliveryNote, KnownClaim, KnownKey, RecountNote
+from tollway.ledger.decision import Decision, DeliveryNote, KnownClaim, KnownKey, Note, RecountNote
 from tollway.ledger.transfer import Account, Transfer, account_of, counterparty_of, provider_of
 from tollway.ledger.usage import DAY_MS, Sums, add_call
 from tollway.wire import json
 
 Row = tuple[Any, ...]
 TOKENS_MAX = 10**15  # that a batch adds to a sum: far more than there can be, and thousands of them fit 64 bits
-_TRANSFER_QUERIES = frozenset(f"insert_{kind}" for kind in KINDS)
 
 
 class Batch:
-    """Rows by the query that writes them, the accounts they touch, and who waits for them."""
+    """Rows by the query that writes them, the accounts they touch, and who waits for them.
+
+    A query's rows are one list, the values of one row after those of another. What each call writes is int, str or
+    bytearray, which sqlite3 hands over as they are: about anything else it asks its adapters, 0.3 us a value. So it is
+    the query that makes NULL of "" and -1."""
 
     __slots__ = (
         "commands",
-        "counters",
         "deliveries",
         "forget_nonces_ms",
         "forget_revocations_ms",
@@ -36,6 +38,7 @@ class Batch:
         "number",
         "rows",
         "state",
+        "subjects",
         "touched",
         "usage",
         "usage_by_name",
@@ -45,9 +48,9 @@ class Batch:
     def __init__(self) -> None:
         self.number = 0
         self.commands = 0
-        self.rows: dict[str, list[Row]] = {}
+        self.rows: dict[str, list[Any]] = {}
+        self.subjects: set[object] = set()  # what it is about, see `subject_of`
         self.touched: dict[int, Account] = {}
-        self.counters: list[Row] = []  # the counters of what was touched, when sealed
         self.state: Row = ()
         self.forget_nonces_ms: int | None = None  # nonces that expired up to then may go
         self.forget_revocations_ms = 0
@@ -61,40 +64,23 @@ class Batch:
         """Write what was decided; `record` is the decision's, encoded."""
         self.commands += 1
         transfer = decision.transfer
-        if transfer is not None:
-            for debit, credit, _, _ in decision.legs:
-                self.touched[debit.no] = debit
-                self.touched[credit.no] = credit
-            query, row = _row(transfer, decision, epoch)
-            self._append(query, row)
-            if record is not None and decision.record is not None:
-                response_id = (decision.record.response_id or "")[:RESPONSE_ID_CHARS_MAX] or None
-                self._append("insert_call", (transfer.seq, response_id, record))
-                if transfer.kind == "post":
-                    self._count(decision.legs[0][0].no, transfer, decision.record)
-            if decision.claim is not None:
-                self._add_claim(decision.claim, decision.answer)
-        elif isinstance(note := decision.note, BurnNonce):
-            self._append("insert_nonce", (note.account, note.nonce, note.expires_ms))
-        elif isinstance(note, Revoke):
-            self._append("insert_revocation", (note.message_hash, note.account, note.expires_ms))
-        elif isinstance(note, KnownKey):
-            row = (note.key.id, note.key.account, note.secret_hash, json.encode(note.key).decode(), note.ended_ms)
-            self._append("insert_key", row)
-            self.keys.add(note.key.id)
-        elif isinstance(note, SetProvider):
-            off = note.disabled
-            self._append("insert_provider", (note.provider, off and off.since_ms, off and off.why))
-        elif isinstance(note, SetFrozen):
-            since = note.frozen
-            self._append(
-                "insert_frozen", (note.account, since and since.since_ms, since and since.by, since and since.why)
-            )
-        elif isinstance(note, DeliveryNote):
-            self._append("insert_delivery", (note.seq, note.delivery))
-            self.deliveries.setdefault(note.id, note.delivery)
-        elif isinstance(note, RecountNote):
-            self._append("insert_recount", recount_row(note))
+        if transfer is None:
+            if decision.note is not None:
+                self._add_note(decision.note)
+            return
+        self.subjects.add(transfer.id)
+        touched = self.touched
+        for debit, credit, _, _ in decision.legs:
+            touched[debit.no] = debit
+            touched[credit.no] = credit
+        self._add_transfer(transfer, decision, epoch)
+        if record is not None and decision.record is not None:
+            response_id = (decision.record.response_id or "")[:RESPONSE_ID_CHARS_MAX]
+            self._append("insert_call", (transfer.seq, response_id, bytearray(record)))
+            if transfer.kind == "post":
+                self._count(decision.legs[0][0].no, transfer, decision.record)
+        if decision.claim is not None:
+            self._add_claim(decision.claim, decision.answer)
 
     def add_secret(self, name: str, value: bytes) -> None:
         self.commands += 1
@@ -112,20 +98,21 @@ class Batch:
             pending = account.debits_pending - account.credits_pending
             posted = account.debits_posted - account.credits_posted
             if account.stored is None:
-                self._append("insert_account", (account.no, account.id))
                 account.stored = (0, 0)
             pending_sum += pending - account.stored[0]
             posted_sum += posted - account.stored[1]
             account.stored = (pending, posted)
-            self.counters.append(
+            self._append(
+                "insert_account",
                 (
+                    account.no,
+                    account.id,
                     account.debits_pending,
                     account.debits_posted,
                     account.credits_pending,
                     account.credits_posted,
                     account.last_seq,
-                    account.no,
-                )
+                ),
             )
         for (day, account_no, model, provider), sums in self.usage.items():
             self._append("insert_usage", (day, account_no, model, provider_of(provider), *storable(sums)))
@@ -142,23 +129,75 @@ class Batch:
             books.forgotten_ms,
         )
 
-    def subjects(self) -> set[object]:
-        """What this batch is about: ids, (account, nonce) pairs, message hashes, providers."""
-        found: set[object] = set()
-        for query, rows in self.rows.items():
-            if query == "insert_nonce":
-                found.update((account, nonce) for account, nonce, _ in rows)
-            elif query in ("insert_revocation", "insert_provider", "insert_key", "insert_frozen"):
-                found.update(row[0] for row in rows)
-            elif query in _TRANSFER_QUERIES:
-                found.update(row[1] for row in rows)
-        return found
-
     def fail(self, error: Exception) -> None:
         """Tell everybody who waits for it."""
         for waiter in self.waiters:
             if not waiter.done():
                 waiter.set_exception(error)
+
+    def _add_transfer(self, transfer: Transfer, decision: Decision, epoch: int) -> None:
+        """Every transfer's wallet has its number by now."""
+        kind = transfer.kind
+        common = (
+            transfer.seq,
+            transfer.id,
+            transfer.at_ms,
+            account_of(transfer, decision.legs).no,
+            transfer.previous,
+            transfer.amount,
+            transfer.available,
+        )
+        if kind == "hold":
+            bounds = json.encode(transfer.bounds).decode()
+            unlimited = 1 if transfer.unlimited else 0
+            self._append("insert_hold", (*common, epoch, bounds, unlimited, transfer.model, transfer.key))
+        elif kind == "post":
+            self._append(
+                "insert_post",
+                (
+                    *common,
+                    decision.legs[1][1].no,
+                    transfer.model,
+                    transfer.held,
+                    transfer.price,
+                    transfer.cost,
+                    -1 if transfer.over_max is None else transfer.over_max,
+                    1 if transfer.late else 0,
+                    transfer.key,
+                ),
+            )
+        elif kind in ("void", "expire"):
+            self._append(f"insert_{kind}", (*common, transfer.model, transfer.held, transfer.key))
+        else:
+            self._append(f"insert_{kind}", (*common, *_entry(transfer, decision)))
+
+    def _add_note(self, note: Note) -> None:
+        if isinstance(note, BurnNonce):
+            self._append("insert_nonce", (note.account, note.nonce, note.expires_ms))
+            self.subjects.add(subject_of(note))
+        elif isinstance(note, Revoke):
+            self._append("insert_revocation", (note.message_hash, note.account, note.expires_ms))
+            self.subjects.add(subject_of(note))
+        elif isinstance(note, KnownKey):
+            row = (note.key.id, note.key.account, note.secret_hash, json.encode(note.key).decode(), note.ended_ms)
+            self._append("insert_key", row)
+            self.subjects.add(note.key.id)
+            self.keys.add(note.key.id)
+        elif isinstance(note, SetProvider):
+            off = note.disabled
+            self._append("insert_provider", (note.provider, off and off.since_ms, off and off.why))
+            self.subjects.add(subject_of(note))
+        elif isinstance(note, SetFrozen):
+            since = note.frozen
+            self._append(
+                "insert_frozen", (note.account, since and since.since_ms, since and since.by, since and since.why)
+            )
+            self.subjects.add(subject_of(note))
+        elif isinstance(note, DeliveryNote):
+            self._append("insert_delivery", (note.seq, note.delivery))
+            self.deliveries.setdefault(note.id, note.delivery)
+        else:
+            self._append("insert_recount", recount_row(note))
 
     def _count(self, account_no: int, post: Transfer, record: CallRecord) -> None:
         """Add a posted call to what this batch adds to the sums on disk."""
@@ -180,7 +219,7 @@ class Batch:
         rows = self.rows.get(query)
         if rows is None:
             rows = self.rows[query] = []
-        rows.append(row)
+        rows += row
 
 
 def recount_row(note: RecountNote) -> Row:
@@ -231,41 +270,14 @@ def subject_of(command: Command) -> object:
     return command.message_hash if isinstance(command, Revoke) else command.id
 
 
-def _row(transfer: Transfer, decision: Decision, epoch: int) -> tuple[str, Row]:
-    """The query that writes a transfer, and its row. Every transfer's wallet has its number by now."""
-    kind = transfer.kind
-    common = (
-        transfer.seq,
-        transfer.id,
-        transfer.at_ms,
-        account_of(transfer, decision.legs).no,
-        transfer.previous,
-        transfer.amount,
-        transfer.available,
-    )
-    if kind == "hold":
-        bounds = json.encode(transfer.bounds).decode()
-        return "insert_hold", (*common, epoch, bounds, transfer.unlimited, transfer.model, transfer.key or None)
-    if kind == "post":
-        return "insert_post", (
-            *common,
-            decision.legs[1][1].no,
-            transfer.model,
-            transfer.held,
-            transfer.price,
-            transfer.cost,
-            transfer.over_max,
-            transfer.late,
-            transfer.key or None,
-        )
-    if kind in ("credit", "reverse", "pay"):
-        entry: Row = (*common, counterparty_of(transfer, decision.legs).no, transfer.ref)
-        if kind != "credit":
-            entry = (*entry, transfer.unlimited)
-        if kind == "reverse":
-            entry = (*entry, transfer.model, transfer.price, transfer.cost)
-        return f"insert_{kind}", entry
-    return f"insert_{kind}", (*common, transfer.model, transfer.held, transfer.key or None)
+def _entry(transfer: Transfer, decision: Decision) -> Row:
+    """What an entry that is no call's has beyond what every transfer has."""
+    entry: Row = (counterparty_of(transfer, decision.legs).no, transfer.ref)
+    if transfer.kind != "credit":
+        entry = (*entry, transfer.unlimited)
+    if transfer.kind == "reverse":
+        entry = (*entry, transfer.model, transfer.price, transfer.cost)
+    return entry
 
 
 def read_key(row: Row) -> KnownKey:

@@ -310,7 +310,7 @@ class SqliteLedger:
         if written.outcome != "committed":
             error: Exception
             if written.outcome == "unknown":
-                self._unsure |= batch.subjects()
+                self._unsure |= batch.subjects
                 error = LedgerOutcomeUnknown("the ledger can't tell whether this was booked")
             else:
                 error = _refused()

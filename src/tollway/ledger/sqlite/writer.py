@@ -25,6 +25,7 @@ import msgspec
 from tollway.ledger.batch import Batch
 from tollway.ledger.sqlite.database import Connect, Snapshot, begin_epoch, migrate, read_snapshot, read_state
 from tollway.ledger.sqlite.queries import QUERIES
+from tollway.ledger.sqlite.statements import write_rows
 
 # As much as a large batch writes: a disk where only this much fits is not called mended for one small page.
 PROBE_BYTES = 1_000_000
@@ -103,9 +104,8 @@ class Writer:
         assert connection is not None, "nothing is submitted before the books are open"
         try:
             connection.execute(QUERIES["begin"])
-            for query, rows in batch.rows.items():
-                connection.executemany(QUERIES[query], rows)
-            connection.executemany(QUERIES["update_account"], batch.counters)
+            for query, values in batch.rows.items():
+                write_rows(connection, query, values)
             if batch.forget_nonces_ms is not None:
                 connection.execute(QUERIES["forget_nonces"], (batch.forget_nonces_ms,))
                 connection.execute(QUERIES["forget_revocations"], (batch.forget_revocations_ms,))

@@ -51,12 +51,13 @@ SELECT coalesce(max(no), 0) FROM epochs
 
 -- name: insert_account
 INSERT INTO accounts (no, id, debits_pending, debits_posted, credits_pending, credits_posted, last_seq)
-VALUES (?, ?, 0, 0, 0, 0, 0)
-
--- name: update_account
-UPDATE accounts
-SET debits_pending = ?, debits_posted = ?, credits_pending = ?, credits_posted = ?, last_seq = ?
-WHERE no = ?
+VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (no) DO UPDATE
+SET debits_pending = excluded.debits_pending,
+    debits_posted = excluded.debits_posted,
+    credits_pending = excluded.credits_pending,
+    credits_posted = excluded.credits_posted,
+    last_seq = excluded.last_seq
 
 -- name: account
 SELECT no, debits_pending, debits_posted, credits_pending, credits_posted, last_seq FROM accounts WHERE id = ?
@@ -88,23 +89,23 @@ VALUES (?, ?, 'pay', ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: insert_hold
 INSERT INTO transfers (seq, id, kind, at_ms, account, previous, amount, available, epoch, bounds, unlimited, model, key)
-VALUES (?, ?, 'hold', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+VALUES (?, ?, 'hold', ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, ''))
 
 -- name: insert_post
 INSERT INTO transfers
     (seq, id, kind, at_ms, account, previous, amount, available, counterparty, model, held, price, cost, over_max, late, key)
-VALUES (?, ?, 'post', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+VALUES (?, ?, 'post', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, -1), ?, nullif(?, ''))
 
 -- name: insert_void
 INSERT INTO transfers (seq, id, kind, at_ms, account, previous, amount, available, model, held, key)
-VALUES (?, ?, 'void', ?, ?, ?, ?, ?, ?, ?, ?)
+VALUES (?, ?, 'void', ?, ?, ?, ?, ?, ?, ?, nullif(?, ''))
 
 -- name: insert_expire
 INSERT INTO transfers (seq, id, kind, at_ms, account, previous, amount, available, model, held, key)
-VALUES (?, ?, 'expire', ?, ?, ?, ?, ?, ?, ?, ?)
+VALUES (?, ?, 'expire', ?, ?, ?, ?, ?, ?, ?, nullif(?, ''))
 
 -- name: insert_call
-INSERT INTO calls (seq, response_id, record) VALUES (?, ?, ?)
+INSERT INTO calls (seq, response_id, record) VALUES (?, nullif(?, ''), ?)
 
 -- name: insert_delivery
 INSERT INTO deliveries (seq, delivery) VALUES (?, ?) ON CONFLICT (seq) DO NOTHING
