@@ -30,9 +30,11 @@ from tollway.recount.recounts import Recounter, Recounts
 from tollway.routing.catalog import Catalog
 from tollway.snapshot import Snapshot, Welcome
 from tollway.upstream.attempts import Attempts
+from tollway.upstream.budget import RetryBudget
 from tollway.upstream.dialect import Dialect
 from tollway.upstream.dialects import DIALECTS
 from tollway.upstream.endpoint import Endpoint
+from tollway.upstream.turns import Repeats
 
 log = logging.getLogger("tollway.prices")
 
@@ -59,6 +61,7 @@ class Assembly:
         self._receipt_secret = receipt_secret
         self._counts = counts
         self._recounter = Recounter(ledger, observer)
+        self._repeats = Repeats(RetryBudget(), random.Random().random)  # noqa: S311  # a pause is jittered, not secret
 
     def snapshot(self, config: Config, prices: PriceList) -> Snapshot:
         for remark in remarks(prices):
@@ -102,14 +105,13 @@ class Assembly:
         )
 
     def _attempts(self, config: Config, gates: Gates) -> Attempts:
-        draw = random.Random()  # noqa: S311  # a pause is jittered, not secret
         return Attempts(
             self._transport,
             {provider.id: dialect(provider, self._clock) for provider in config.providers},
             answer_bytes_max=config.server.max_answer,
             clock=self._clock,
             observer=self._observer,
-            jitter=draw.random,
+            repeats=self._repeats,
             gate=gates.get,
         )
 

@@ -7,6 +7,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
+import msgspec
 import pytest
 import trustme
 
@@ -595,8 +596,22 @@ async def test_a_request_on_a_connection_that_was_lost_is_not_sent_again(
         with pytest.raises(ProviderFault) as caught:
             await transport.send(post(server.url, method=method))
         assert (len(server.connections), len(server.requests)) == (1, 2)
+    assert caught.value.outcome == "stale_connection"
+
+
+async def test_a_request_for_a_fresh_connection_goes_on_none_that_was_used_before(transport: Transport) -> None:
+    async with RawServer(Play(HELLO)) as server:
+        fresh = msgspec.structs.replace(post(server.url), fresh_connection=True)
+        for request in (post(server.url), fresh, fresh):
+            assert await fetch(transport, request) == b"hello"
+        assert [len(connection.requests) for connection in server.connections] == [1, 1, 1]
+
+
+async def test_a_fresh_connection_that_is_lost_was_not_stale(transport: Transport) -> None:
+    async with RawServer(Play(b"", "close")) as server:
+        with pytest.raises(ProviderFault) as caught:
+            await transport.send(msgspec.structs.replace(post(server.url), fresh_connection=True))
     assert caught.value.outcome == "connect_failed"
-    assert caught.value.detail.startswith("reset on a reused connection")
 
 
 async def test_many_answers_can_be_waited_for_at_once(transport: Transport) -> None:

@@ -28,9 +28,11 @@ from tollway.upstream.attempts import (
     OpenStream,
     Trail,
 )
+from tollway.upstream.budget import RetryBudget
 from tollway.upstream.dialect import Dialect
 from tollway.upstream.dialects.openai_openai import OpenAIOpenAI
 from tollway.upstream.endpoint import Endpoint
+from tollway.upstream.turns import Repeats
 from tollway.upstream.watch import CallWatch
 
 ANSWER = (
@@ -72,6 +74,7 @@ class Bench:
         *candidates: Candidate,
         answer_bytes_max: int = 1_000,
         dialect: Callable[[Endpoint, Clock], Dialect] = OpenAIOpenAI,
+        budget: RetryBudget | None = None,
         **steps: Any,
     ) -> None:
         self.transport = ScriptedTransport(**steps)
@@ -79,6 +82,7 @@ class Bench:
         self.trail = Trail()
         self.plan = Plan(candidates=candidates or tuple(candidate(name) for name in steps), seed=1)
         self.watch = CallWatch(TIMEOUTS.total)
+        self.budget = budget or RetryBudget()
         self.attempts = Attempts(
             self.transport,
             {
@@ -88,7 +92,7 @@ class Bench:
             answer_bytes_max=answer_bytes_max,
             clock=LoopClock(),
             observer=self.observer,
-            jitter=lambda: 0.5,
+            repeats=Repeats(self.budget, lambda: 0.5),
         )
 
     async def answer(self) -> bytes:

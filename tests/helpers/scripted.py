@@ -1,8 +1,8 @@
 """Providers and a client that do what a test wrote down: every surprise is an AssertionError.
 
-A step of a provider is an answer, a ProviderFault (nothing was sent), SILENCE (the head never comes), or UNCONNECTED
-(there is never a connection). A read of an answer's body is bytes, an exception, or SILENCE; after the last the body is
-at its end.
+A step of a provider is an answer, a ProviderFault (nothing was sent), one of them after so many seconds, SILENCE (the
+head never comes), or UNCONNECTED (there is never a connection). A read of an answer's body is bytes, an exception, or
+SILENCE; after the last the body is at its end.
 """
 
 import asyncio
@@ -101,6 +101,9 @@ class ScriptedTransport:
                 await asyncio.Event().wait()
             finally:
                 self.dropped += 1
+        if isinstance(step, tuple):
+            seconds, step = step
+            await asyncio.sleep(seconds)
         if isinstance(step, Exception):
             raise step
         assert isinstance(step, ScriptedResponse)
@@ -119,9 +122,13 @@ class KeepingObserver(NullObserver):
     def __init__(self) -> None:
         self.attempts: list[tuple[AttemptRecord, str]] = []
         self.alarms: list[tuple[str, str]] = []
+        self.retries: list[tuple[str, str]] = []
 
     def attempt_ended(self, attempt: AttemptRecord, detail: str) -> None:
         self.attempts.append((attempt, detail))
+
+    def retried(self, provider: str, budget: str) -> None:
+        self.retries.append((provider, budget))
 
     def alarm(self, what: str, detail: str) -> None:
         self.alarms.append((what, detail))

@@ -12,6 +12,7 @@ RESPONSE_ID_CHARS_MAX = 200
 Outcome = Literal[
     "ok",
     "connect_failed",  # no connection, TLS refused, reset before an answer
+    "stale_connection",  # one that had lain idle broke as soon as it was used: the provider had closed it
     "first_byte_timeout",
     "idle_timeout",
     "batch_timeout",
@@ -20,6 +21,7 @@ Outcome = Literal[
     "at_limit",  # of the operator's own for this provider: it wasn't asked
     "server_error",  # other 5xx
     "refused_by_provider",  # 401, 402, 403, 404: the operator's problem
+    "inexpressible",  # what the provider speaks has no words for the request: it wasn't asked
     "rejected",  # 400, 413, 422: about the request, passed on
     "too_large",  # a batch answer over server.max_answer
     "malformed",  # an answer that is no chat completion

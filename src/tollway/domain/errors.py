@@ -312,7 +312,7 @@ class LedgerLocked(LedgerUnusable):
 
 class ProviderFault(Exception):
     """What one attempt failed with. `detail` is for the operator; `reason` is the provider's own words about the
-    request (400, 413, 422 only), already cut and redacted, fit for the caller."""
+    request (400, 413, 422; or a dialect's, of what it can't express), already cut and redacted, fit for the caller."""
 
     def __init__(
         self,

@@ -7,6 +7,7 @@ from tollway.domain.record import CallRecord
 from tollway.domain.recount import Recount, RecountOutcome
 
 Limited = Literal["wallet", "address", "provider"]
+Granted = Literal["granted", "refused"]
 
 
 class Observer(Protocol):
@@ -23,6 +24,9 @@ class Observer(Protocol):
     def limited(self, who: Limited, kind: str, provider: str = "") -> None:
         """A wallet or an address was over a limit (requests, tokens, concurrency ...), or a provider was and was left
         out for it. `kind` is a word of limits/told.py, `provider` an id of the configuration."""
+
+    def retried(self, provider: str, budget: Granted) -> None:
+        """A provider that failed a call was to be asked once more for it; what its retry budget said."""
 
     def recounted(self, provider: str, outcome: RecountOutcome, recount: Recount | None) -> None:
         """A call was counted again by our own tokenizer, or couldn't be."""
@@ -42,6 +46,8 @@ class NullObserver:
     def request_refused(self, code: str, status: int, client: str) -> None: ...
 
     def limited(self, who: Limited, kind: str, provider: str = "") -> None: ...
+
+    def retried(self, provider: str, budget: Granted) -> None: ...
 
     def recounted(self, provider: str, outcome: RecountOutcome, recount: Recount | None) -> None: ...
 

@@ -20,6 +20,7 @@ class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
     headers: tuple[tuple[str, str], ...]
     body: bytes
     connect_timeout: float  # seconds, TCP and TLS together
+    fresh_connection: bool = False  # not one that was used before
 
 
 class HttpResponse(Protocol):
@@ -48,7 +49,8 @@ class Transport(Protocol):
         `on_sent` is called once there is a connection, before the first byte of the request is written to it: a send
         that ends without that call is one the provider saw nothing of.
 
-        Raises ProviderFault("connect_failed") for anything that goes wrong before the head has come."""
+        Raises ProviderFault("connect_failed") for anything that goes wrong before the head has come; where that is the
+        end of a connection that had been used before, "stale_connection": it may have been closed while it lay idle."""
 
     async def aclose(self) -> None:
         """Drop every pooled connection."""

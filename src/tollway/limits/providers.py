@@ -20,7 +20,7 @@ from tollway.limits.told import CROWDED_MS, duration_text
 
 # The provider generated nothing, and said so.
 UNSERVED: frozenset[Outcome] = frozenset(
-    {"connect_failed", "rate_limited", "overloaded", "refused_by_provider", "rejected"}
+    {"connect_failed", "stale_connection", "rate_limited", "overloaded", "refused_by_provider", "rejected"}
 )
 
 

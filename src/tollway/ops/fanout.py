@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from tollway.domain.answer import AttemptRecord
-from tollway.domain.observer import Limited, NullObserver, Observer
+from tollway.domain.observer import Granted, Limited, NullObserver, Observer
 from tollway.domain.record import CallRecord
 from tollway.domain.recount import Recount, RecountOutcome
 
@@ -29,6 +29,10 @@ class Fanout:
     def limited(self, who: Limited, kind: str, provider: str = "") -> None:
         for observer in self._observers:
             observer.limited(who, kind, provider)
+
+    def retried(self, provider: str, budget: Granted) -> None:
+        for observer in self._observers:
+            observer.retried(provider, budget)
 
     def recounted(self, provider: str, outcome: RecountOutcome, recount: Recount | None) -> None:
         for observer in self._observers:

@@ -4,7 +4,7 @@ import logging
 
 from tollway.domain.answer import AttemptRecord
 from tollway.domain.money import format_usd
-from tollway.domain.observer import Limited
+from tollway.domain.observer import Granted, Limited
 from tollway.domain.record import CallRecord
 from tollway.domain.recount import Recount, RecountOutcome
 from tollway.wire import json
@@ -44,6 +44,9 @@ class LogObserver:
 
     def limited(self, who: Limited, kind: str, provider: str = "") -> None:
         pass  # a refusal is a line of its own; a provider that is left out stands in the call's verdicts
+
+    def retried(self, provider: str, budget: Granted) -> None:
+        pass  # the failed attempt is a line of its own
 
     def recounted(self, provider: str, outcome: RecountOutcome, recount: Recount | None) -> None:
         pass  # counts are for the metrics; a deviation is an alarm

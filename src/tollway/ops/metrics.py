@@ -12,13 +12,13 @@ from prometheus_client.registry import Collector
 
 from tollway.domain.answer import AttemptRecord
 from tollway.domain.money import NANO_PER_USD
-from tollway.domain.observer import Limited
+from tollway.domain.observer import Granted, Limited
 from tollway.domain.record import CallRecord
 from tollway.domain.recount import Recount, RecountOutcome
+from tollway.ops.provider_metrics import ProviderMetrics
 from tollway.ops.tallies import Counter, Histogram
 
 CALL_BOUNDS_S = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 900)
-FIRST_TOKEN_BOUNDS_S = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60)
 COMMIT_BOUNDS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
 BATCH_BOUNDS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
@@ -75,15 +75,7 @@ class Metrics(Collector):
         self._cost = Counter(
             "tollway_cost_usd_total", "What the provider is owed.", ("provider", "model"), divisor=NANO_PER_USD
         )
-        self._attempts = Counter(
-            "tollway_attempts_total", "Tries at a provider, by how they ended.", ("provider", "outcome")
-        )
-        self._first_tokens = Histogram(
-            "tollway_first_token_seconds",
-            "From asking a provider to the first token of its stream.",
-            ("provider",),
-            FIRST_TOKEN_BOUNDS_S,
-        )
+        self._providers = ProviderMetrics()
         self._refusals = Counter(
             "tollway_refusals_total",
             "Requests answered with an error status. A batch call that failed is in `tollway_calls_total` as well.",
@@ -132,15 +124,16 @@ class Metrics(Collector):
         self._cost.add((provider, model), record.cost)
 
     def attempt_ended(self, attempt: AttemptRecord, detail: str) -> None:
-        self._attempts.add((attempt.provider, attempt.outcome))
-        if attempt.first_token_ms is not None:
-            self._first_tokens.observe((attempt.provider,), attempt.first_token_ms / 1000)
+        self._providers.attempt_ended(attempt)
 
     def request_refused(self, code: str, status: int, client: str) -> None:
         self._refusals.add((code,))
 
     def limited(self, who: Limited, kind: str, provider: str = "") -> None:
         self._limited.add((who, kind, provider))
+
+    def retried(self, provider: str, budget: Granted) -> None:
+        self._providers.retried(provider, budget)
 
     def recounted(self, provider: str, outcome: RecountOutcome, recount: Recount | None) -> None:
         self._recounts.add((provider, outcome))
@@ -175,8 +168,7 @@ class Metrics(Collector):
         yield self._tokens.family()
         yield self._charged.family()
         yield self._cost.family()
-        yield self._attempts.family()
-        yield self._first_tokens.family()
+        yield from self._providers.collect()
         yield self._refusals.family()
         yield self._limited.family()
         yield self._recounts.family()

@@ -14,6 +14,7 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 
+from tollway.domain.answer import Outcome
 from tollway.domain.errors import ProviderFault
 from tollway.domain.seams import HttpRequest, nobody_asks
 
@@ -23,6 +24,8 @@ HEADERS_MAX = 128
 BODY_AT_ONCE_BYTES_MAX = 1 << 20  # a larger request body is written in pieces, so that others get their turn
 CONNECTIONS_MAX = 0  # none: streams are limited where calls are admitted, and a pool that is full stalls them
 KEEP_ALIVE_S = 15.0  # an idle connection is dropped before most servers do it, which would break the next call
+
+_DROPPED = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError)
 
 
 class AiohttpTransport:
@@ -41,15 +44,16 @@ class AiohttpTransport:
         self._connections_max = connections_max
         self._keep_alive_s = keep_alive_s
         self._session: aiohttp.ClientSession | None = None
+        self._fresh: aiohttp.ClientSession | None = None  # whose connections serve one request each
         self._closed = False
 
     async def send(self, request: HttpRequest, on_sent: Callable[[], object] = nobody_asks) -> "AiohttpResponse":
-        """Wait for the head of the answer. Raises ProviderFault("connect_failed"); its detail starts with "reset on a
-        reused connection" when the provider may just have closed a connection that was idle, and with "reset" when
-        it dropped a new one. Either way it may have seen the request, so nothing is sent again here."""
+        """Wait for the head of the answer. Raises ProviderFault("stale_connection") when the provider may just have
+        closed a connection that was idle, else "connect_failed"; the detail starts with "reset" when it dropped a new
+        one. Either way it may have seen the request, so nothing is sent again here."""
         if self._closed:
             raise ProviderFault("connect_failed", "the transport is closed")
-        session = self._session or self._open()
+        session = self._fresh_session() if request.fresh_connection else self._session or self._open()
         pool = SimpleNamespace(reused=False, on_sent=on_sent)
         try:
             response = await session.request(
@@ -62,23 +66,39 @@ class AiohttpTransport:
                 trace_request_ctx=pool,
             )
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise ProviderFault("connect_failed", _before_head(error, pool.reused)) from error
+            stale = pool.reused and isinstance(error, _DROPPED)
+            outcome: Outcome = "stale_connection" if stale else "connect_failed"
+            raise ProviderFault(outcome, _before_head(error, pool.reused)) from error
         assert isinstance(response, _Response), "the session makes this class"
         return AiohttpResponse(response)
 
     async def aclose(self) -> None:
         self._closed = True
-        if self._session is not None:
-            await self._session.close()
+        for session in (self._session, self._fresh):
+            if session is not None:
+                await session.close()
 
     def _open(self) -> aiohttp.ClientSession:
+        self._session = self._new(
+            aiohttp.TCPConnector(
+                ssl=self._ssl or True, limit=self._connections_max, keepalive_timeout=self._keep_alive_s
+            )
+        )
+        return self._session
+
+    def _fresh_session(self) -> aiohttp.ClientSession:
+        if self._fresh is None:
+            self._fresh = self._new(
+                aiohttp.TCPConnector(ssl=self._ssl or True, limit=self._connections_max, force_close=True)
+            )
+        return self._fresh
+
+    def _new(self, connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
         trace = aiohttp.TraceConfig()
         trace.on_connection_reuseconn.append(_note_reuse)
         trace.on_connection_create_end.append(_note_new)
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                ssl=self._ssl or True, limit=self._connections_max, keepalive_timeout=self._keep_alive_s
-            ),
+        session = aiohttp.ClientSession(
+            connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             response_class=_Response,
             skip_auto_headers=("accept", "accept-encoding", "user-agent", "content-type"),
@@ -92,8 +112,8 @@ class AiohttpTransport:
             trace_configs=[trace],
         )
         # aiohttp has no public way to say so: by itself it sends a GET again whose connection was lost.
-        self._session._retry_connection = False
-        return self._session
+        session._retry_connection = False
+        return session
 
 
 class AiohttpResponse:
@@ -190,7 +210,7 @@ def _before_head(error: BaseException, reused: bool) -> str:
         return "no connection within the connect limit"
     if isinstance(error, aiohttp.ClientConnectorError):
         return f"no connection: {_words(error)}"
-    if isinstance(error, (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError)):
+    if isinstance(error, _DROPPED):
         return f"reset {'on a reused connection' if reused else 'before an answer'}: {_words(error)}"
     return f"no readable answer: {_words(error)}"
 

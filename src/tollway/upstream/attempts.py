@@ -1,14 +1,14 @@
 """The attempt loop: tries a plan's candidates in order until one gives a good answer, or a good first event.
 
 Nothing has been sent to the client while this runs, so every failure can still move to the next provider. What follows
-which failure is the table NEXT. This room knows nothing of money: what an attempt costs is not its affair.
+which failure is turns.py's table. This room knows nothing of money: what an attempt costs is not its affair.
 """
 
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -24,37 +24,17 @@ from tollway.domain.waiting import Interrupted, Watch
 from tollway.upstream.dialect import Dialect, StreamReader
 from tollway.upstream.final_error import final_error
 from tollway.upstream.gate import Gate, Pass, send
+from tollway.upstream.turns import Repeats, Turn, Turns
 
 T = TypeVar("T")
 
-Next = Literal["next", "same_once", "give_up"]
-
-# What to do after an attempt that failed before anything reached the client.
-NEXT: dict[Outcome, Next] = {
-    "connect_failed": "next",
-    "first_byte_timeout": "next",
-    "idle_timeout": "next",
-    "batch_timeout": "next",
-    "rate_limited": "next",
-    "overloaded": "next",
-    "at_limit": "next",
-    "server_error": "same_once",
-    "refused_by_provider": "next",
-    "rejected": "give_up",
-    "too_large": "give_up",  # the next provider would write as much, at the operator's cost
-    "malformed": "next",
-    "error_event": "next",
-    "cut": "next",
-}
-
-SILENT: frozenset[Outcome] = frozenset({"first_byte_timeout", "batch_timeout"})  # not asked again for this call
-
-RETRY_PAUSE_S = (0.05, 0.25)  # before the same provider is asked again after a 500, jittered
-RETRY_AFTER_S_MAX = 10.0  # the longest a caller is kept waiting for a provider's Retry-After
 OPENING_BYTES_MAX = 1 << 20  # role-only events that are held until a token: more is no opening
 EVENT_BYTES = 128  # what holding an event costs beside its bytes
 FAULT_BODY_BYTES_MAX = 64 << 10  # of an error answer; the rest can't matter
 FAULT_BODY_S_MAX = 5.0
+# A pooled connection that the provider had closed already breaks within a round trip. One that breaks later had been
+# read from: the provider was at work, and is not asked the same again at once.
+STALE_S_MAX = 1.0
 
 
 class Trail(msgspec.Struct):
@@ -133,25 +113,25 @@ class Attempts:
         answer_bytes_max: int,
         clock: Clock,
         observer: Observer,
-        jitter: Callable[[], float],
+        repeats: Repeats,
         gate: Callable[[str], Gate | None] = lambda provider: None,
     ) -> None:
-        """`gate` is what every attempt at a provider passes first, where it has one."""
+        """`gate` is what every attempt at a provider passes first, where it has one. `repeats` outlive the snapshot."""
         self._transport = transport
         self._dialects = dialects
         self._answer_bytes_max = answer_bytes_max
         self._clock = clock
         self._observer = observer
-        self._jitter = jitter
+        self._repeats = repeats
         self._gate = gate
 
     async def answer(self, call: Call, plan: Plan, trail: Trail, watch: Watch) -> Answer:
         """One whole batch answer, from `trail.asking`. Raises TollwayError when nobody could give one; Interrupted."""
-        return await self._first_success(plan, trail, watch, lambda c: self._batch(call, plan, c, trail, watch))
+        return await self._first_success(plan, trail, watch, lambda turn: self._batch(call, plan, turn, trail, watch))
 
     async def open(self, call: Call, plan: Plan, trail: Trail, watch: Watch) -> OpenStream:
         """A stream from its first good event on. Raises as `answer`; the caller closes it."""
-        return await self._first_success(plan, trail, watch, lambda c: self._open(call, plan, c, trail, watch))
+        return await self._first_success(plan, trail, watch, lambda turn: self._open(call, plan, turn, trail, watch))
 
     def ended(self, stream: OpenStream, fault: ProviderFault | None, reading: Reading, *, whole: bool) -> AttemptRecord:
         """An open stream came to its end, good or bad: its record, which whoever watches providers is told as well."""
@@ -168,50 +148,27 @@ class Attempts:
         return record
 
     async def _first_success(
-        self, plan: Plan, trail: Trail, watch: Watch, attempt: Callable[[Candidate], Awaitable[T]]
+        self, plan: Plan, trail: Trail, watch: Watch, attempt: Callable[[Turn], Awaitable[T]]
     ) -> T:
-        queue = list(plan.candidates)
-        retried: set[str] = set()  # those that were asked again after a 500
-        limited: list[tuple[int, Candidate]] = []  # those at their limit, and how many ms they told us to wait
-        waited = False
-        while queue:
-            candidate = queue.pop(0)
-            fault = await self._try(candidate, trail, attempt)
-            if not isinstance(fault, ProviderFault):
-                return fault
-            if fault.outcome == "rate_limited" and fault.retry_after_ms is not None:
-                limited.append((fault.retry_after_ms, candidate))
-            if fault.outcome in SILENT:
-                queue = [other for other in queue if other.provider != candidate.provider]
-                limited = [told for told in limited if told[1].provider != candidate.provider]
-            match NEXT[fault.outcome]:
-                case "give_up":
-                    queue = [other for other in queue if _may_fit(other, fault, candidate)]
-                    limited = [told for told in limited if _may_fit(told[1], fault, candidate)]
-                case "same_once" if candidate.key not in retried:
-                    retried.add(candidate.key)
-                    low, high = RETRY_PAUSE_S
-                    await self._pause(watch, low + (high - low) * self._jitter())
-                    queue.insert(0, candidate)
-                case _:
-                    pass
-            if not queue and limited and not waited:
-                # Nobody else to ask: wait as told, once, if a caller can be asked to wait that long.
-                waited = True
-                wait_ms, soonest = min(limited, key=lambda told: told[0])
-                if wait_ms <= RETRY_AFTER_S_MAX * 1000:
-                    await self._pause(watch, wait_ms / 1000)
-                    queue.append(soonest)
+        turns = Turns(plan.candidates, self._repeats, self._observer)
+        while (turn := turns.take()) is not None:
+            if turn.pause_s:
+                await self._pause(watch, turn.pause_s)
+            came = await self._try(turn, trail, attempt)
+            if not isinstance(came, ProviderFault):
+                turns.answered(turn)
+                return came
+            turns.failed(turn, came)
         raise final_error(trail.faults, trail.tried)
 
-    async def _try(
-        self, candidate: Candidate, trail: Trail, attempt: Callable[[Candidate], Awaitable[T]]
-    ) -> T | ProviderFault:
-        started = self._clock.monotonic()
+    async def _try(self, turn: Turn, trail: Trail, attempt: Callable[[Turn], Awaitable[T]]) -> T | ProviderFault:
+        started, candidate = self._clock.monotonic(), turn.candidate
         try:
-            return await attempt(candidate)
+            return await attempt(turn)
         except ProviderFault as fault:
             trail.asking = None
+            if fault.outcome == "stale_connection" and self._clock.monotonic() - started > STALE_S_MAX:
+                fault = ProviderFault("connect_failed", fault.detail)
             self._note(trail, candidate, started, fault)
             trail.faults.append(fault)
             if trail.passed is not None:
@@ -236,9 +193,13 @@ class Attempts:
         trail.attempts.append(record)
         self._observer.attempt_ended(record, fault.detail)
 
-    async def _send(self, call: Call, plan: Plan, candidate: Candidate, trail: Trail) -> HttpResponse:
+    async def _send(self, call: Call, plan: Plan, turn: Turn, trail: Trail) -> HttpResponse:
         """Awaited under the watch, which doesn't begin it for a call that was stopped: such a call asks nobody."""
+        candidate = turn.candidate
+        trail.passed = None
         request = self._dialect(candidate).request(call, candidate, max_tokens=plan.caps.get(candidate.key))
+        if turn.fresh:
+            request = msgspec.structs.replace(request, fresh_connection=True)
         gate = self._gate(candidate.provider)
         trail.passed = None if gate is None else await gate.enter(call, candidate)
         on_sent = partial(trail.sent, candidate)
@@ -246,11 +207,12 @@ class Attempts:
             return await self._transport.send(request, on_sent)
         return await send(self._transport, request, trail.passed, on_sent)
 
-    async def _batch(self, call: Call, plan: Plan, candidate: Candidate, trail: Trail, watch: Watch) -> Answer:
+    async def _batch(self, call: Call, plan: Plan, turn: Turn, trail: Trail, watch: Watch) -> Answer:
+        candidate = turn.candidate
         started = self._clock.monotonic()
         watch.limit("batch", candidate.timeouts.batch)
         try:
-            response = await watch.wait(self._send(call, plan, candidate, trail))
+            response = await watch.wait(self._send(call, plan, turn, trail))
             try:
                 if response.status != 200:
                     raise await self._fault(candidate, response, watch)
@@ -273,13 +235,14 @@ class Attempts:
         self._observer.attempt_ended(record, "")
         return answer
 
-    async def _open(self, call: Call, plan: Plan, candidate: Candidate, trail: Trail, watch: Watch) -> OpenStream:
+    async def _open(self, call: Call, plan: Plan, turn: Turn, trail: Trail, watch: Watch) -> OpenStream:
+        candidate = turn.candidate
         started = self._clock.monotonic()
         watch.limit("first_byte", candidate.timeouts.first_byte)
         response: HttpResponse | None = None
         opened = False
         try:
-            response = await watch.wait(self._send(call, plan, candidate, trail))
+            response = await watch.wait(self._send(call, plan, turn, trail))
             if response.status != 200:
                 raise await self._fault(candidate, response, watch)
             reader = self._dialect(candidate).stream()
@@ -340,13 +303,6 @@ class Attempts:
 
     async def _pause(self, watch: Watch, seconds: float) -> None:
         await watch.wait(asyncio.sleep(seconds))
-
-
-def _may_fit(other: Candidate, fault: ProviderFault, failed: Candidate) -> bool:
-    """Too long a prompt may still fit a larger model that the caller named; any other refusal is final."""
-    if fault.code != "context_length_exceeded":
-        return False
-    return other.model != failed.model and other.context_length > failed.context_length
 
 
 def _as_fault(interrupted: Interrupted, limit: str, outcome: Outcome) -> Exception:

@@ -41,8 +41,8 @@ class Dialect(Protocol):
 
     def request(self, call: Call, candidate: Candidate, *, max_tokens: int | None = None) -> HttpRequest:
         """The call as this candidate is to be asked, which it stays unchanged by. `max_tokens` caps what the caller
-        allowed, for each choice. ProviderFault("rejected", status=400) with a `reason` for what the provider's API has
-        no words for and what can't be left out: a kind of content part, for one."""
+        allowed, for each choice. ProviderFault("inexpressible") with a `reason` for what the provider's API has no
+        words for and what can't be left out, a kind of content part for one: somebody else is asked."""
 
     def models(self) -> HttpRequest:
         """What asks for the list of the provider's models: free, and needs its key."""

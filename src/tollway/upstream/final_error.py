@@ -25,6 +25,8 @@ LATE: frozenset[Outcome] = frozenset({"first_byte_timeout", "batch_timeout", "id
 
 def final_error(faults: Sequence[ProviderFault], attempts: tuple[AttemptRecord, ...]) -> TollwayError:
     """`faults` in the order in which they came; none when nobody was asked. `attempts` go with the error."""
+    wordless = next((fault for fault in reversed(faults) if fault.outcome == "inexpressible"), None)
+    faults = [fault for fault in faults if fault.outcome != "inexpressible"]  # they say nothing of who was asked
     last = faults[-1] if faults else None
     rejected = next((fault for fault in reversed(faults) if fault.outcome == "rejected"), None)
     if rejected is not None:
@@ -40,6 +42,9 @@ def final_error(faults: Sequence[ProviderFault], attempts: tuple[AttemptRecord, 
             "The answer is larger than this router relays in one piece: ask for fewer tokens or choices, or stream it.",
             attempts=attempts,
         )
+    if last is None and wordless is not None:
+        reason = wordless.reason or "it gave no reason"
+        return RequestError(f"No provider of this model can be asked this: {reason}", attempts=attempts)
     tried = ", ".join(f"{attempt.provider} ({attempt.outcome})" for attempt in attempts) or "none"
     if last is None or all(fault.outcome in FULL for fault in faults):
         waits = [fault.retry_after_ms for fault in faults if fault.retry_after_ms is not None]

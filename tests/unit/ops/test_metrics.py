@@ -214,6 +214,7 @@ def everything(metrics: Metrics) -> Metrics:
     metrics.attempt_ended(AttemptRecord(provider="p", model="m", outcome="ok", first_token_ms=1.0), "")
     metrics.request_refused("missing_sign_in", 401, "")
     metrics.limited("provider", "tokens", "p")
+    metrics.retried("p", "refused")
     metrics.recounted("p", "counted", RECOUNT)
     metrics.committed(1, 0.001)
     return metrics

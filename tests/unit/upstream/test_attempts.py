@@ -23,12 +23,8 @@ from tollway.domain.errors import (
     ProviderFault,
 )
 from tollway.domain.waiting import Interrupted
-from tollway.upstream.attempts import (
-    EVENT_BYTES,
-    NEXT,
-    OPENING_BYTES_MAX,
-    RETRY_PAUSE_S,
-)
+from tollway.upstream.attempts import EVENT_BYTES, OPENING_BYTES_MAX
+from tollway.upstream.turns import NEXT, RETRY_PAUSE_S
 
 # --- one good answer
 

@@ -9,6 +9,7 @@ from helpers.attempting import Bench, answer, candidate, failure, fault, tokens,
 from helpers.scripted import (
     SILENCE,
     ScriptedResponse,
+    anew,
 )
 from helpers.virtual_time import now, virtual_time
 from tollway.domain.call import Call
@@ -27,9 +28,9 @@ from tollway.domain.seams import HttpRequest
 from tollway.upstream.attempts import (
     FAULT_BODY_BYTES_MAX,
     FAULT_BODY_S_MAX,
-    RETRY_AFTER_S_MAX,
 )
 from tollway.upstream.dialects.openai_openai import OpenAIOpenAI
+from tollway.upstream.turns import RETRY_AFTER_S_MAX
 
 # --- the caller's own fault
 
@@ -55,14 +56,44 @@ async def test_a_refusal_of_the_request_is_final_and_passed_on(status: int, body
 
 class Wordless(OpenAIOpenAI):
     def request(self, call: Call, candidate: Candidate, *, max_tokens: int | None = None) -> HttpRequest:
-        raise ProviderFault("rejected", "no words for it", status=400, reason="it takes no pictures")
+        if candidate.provider.startswith("wordless"):
+            raise ProviderFault("inexpressible", "no words for it", reason="it takes no pictures")
+        return super().request(call, candidate, max_tokens=max_tokens)
 
 
 @virtual_time
-async def test_what_a_dialect_has_no_words_for_is_refused_as_the_provider_would_and_nobody_is_asked() -> None:
-    bench = Bench(dialect=Wordless, a=[])
-    assert "it takes no pictures" in (await bench.refused()).message
+async def test_what_a_dialect_has_no_words_for_is_asked_of_the_next_candidate() -> None:
+    bench = Bench(dialect=Wordless, wordless=[], b=[answer()])
+    await bench.answer()
+    assert bench.transport.asked == ["b"]
+    assert bench.outcomes == [("wordless", "inexpressible"), ("b", "ok")]
+    assert bench.observer.alarms == []
+
+
+@virtual_time
+async def test_where_nobody_has_words_for_a_request_it_is_the_request_that_is_refused_with_the_reason() -> None:
+    bench = Bench(dialect=Wordless, wordless=[], wordless2=[])
+    refused = await bench.refused()
+    assert (type(refused), refused.should_retry) == (RequestError, False)
+    assert refused.message == "No provider of this model can be asked this: it takes no pictures"
     assert bench.transport.requests == []
+
+
+@pytest.mark.parametrize(
+    ("step", "error"),
+    [
+        (failure(503), NoProviderAvailable),
+        (failure(502), ProviderFailed),
+        (SILENCE, ProviderTimeout),
+        (failure(400), RequestError),
+    ],
+)
+@virtual_time
+async def test_of_those_that_had_words_the_failure_is_told(step: Any, error: type) -> None:
+    bench = Bench(dialect=Wordless, b=[anew(step), anew(step)], wordless=[])
+    refused = await bench.refused()
+    assert type(refused) is error
+    assert "pictures" not in refused.message
 
 
 @virtual_time

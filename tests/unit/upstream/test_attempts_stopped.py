@@ -23,11 +23,9 @@ from tollway.domain.answer import Reading
 from tollway.domain.errors import (
     ProviderFault,
 )
-from tollway.upstream.attempts import (
-    RETRY_PAUSE_S,
-    OpenStream,
-)
+from tollway.upstream.attempts import OpenStream
 from tollway.upstream.dialects.openai_openai import ChunkReader
+from tollway.upstream.turns import RETRY_PAUSE_S
 
 # --- calls that are stopped: is a provider at work?
 

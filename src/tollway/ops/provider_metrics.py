@@ -1,0 +1,44 @@
+"""What is counted of providers: tries, their first tokens, what the retry budgets said. Must not know calls."""
+
+from collections.abc import Iterator
+
+from prometheus_client.metrics_core import Metric
+
+from tollway.domain.answer import AttemptRecord
+from tollway.domain.observer import Granted
+from tollway.ops.tallies import Counter, Histogram
+
+FIRST_TOKEN_BOUNDS_S = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60)
+
+
+class ProviderMetrics:
+    """A part of ops.metrics.Metrics."""
+
+    def __init__(self) -> None:
+        self._attempts = Counter(
+            "tollway_attempts_total", "Tries at a provider, by how they ended.", ("provider", "outcome")
+        )
+        self._first_tokens = Histogram(
+            "tollway_first_token_seconds",
+            "From asking a provider to the first token of its stream.",
+            ("provider",),
+            FIRST_TOKEN_BOUNDS_S,
+        )
+        self._retries = Counter(
+            "tollway_retries_total",
+            "Times that a provider was to be asked once more for the same call; `budget` is `granted` or `refused`.",
+            ("provider", "budget"),
+        )
+
+    def attempt_ended(self, attempt: AttemptRecord) -> None:
+        self._attempts.add((attempt.provider, attempt.outcome))
+        if attempt.first_token_ms is not None:
+            self._first_tokens.observe((attempt.provider,), attempt.first_token_ms / 1000)
+
+    def retried(self, provider: str, budget: Granted) -> None:
+        self._retries.add((provider, budget))
+
+    def collect(self) -> Iterator[Metric]:
+        yield self._attempts.family()
+        yield self._first_tokens.family()
+        yield self._retries.family()
