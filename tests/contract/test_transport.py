@@ -16,9 +16,11 @@ from helpers.until import until
 from tollway.domain.errors import ProviderFault
 from tollway.domain.seams import HttpRequest, HttpResponse, Transport
 from tollway.upstream.aiohttp_transport import AiohttpTransport
+from tollway.upstream.http1.transport import Http1Transport
 
 IMPLEMENTATIONS: list[Callable[[ssl.SSLContext | None], Transport]] = [
     lambda context: AiohttpTransport(ssl_context=context),
+    lambda context: Http1Transport(ssl_context=context),
 ]
 
 READ_BYTES_MAX = 256 << 10
@@ -28,7 +30,7 @@ OK = b"HTTP/1.1 200 OK\r\n"
 HELLO = OK + b"content-length: 5\r\n\r\nhello"
 
 
-@pytest.fixture(params=IMPLEMENTATIONS, ids=["aiohttp"])
+@pytest.fixture(params=IMPLEMENTATIONS, ids=["aiohttp", "http1"])
 def make(request: pytest.FixtureRequest) -> Callable[[ssl.SSLContext | None], Transport]:
     made: Callable[[ssl.SSLContext | None], Transport] = request.param
     return made
@@ -447,7 +449,7 @@ async def test_nothing_was_sent_when_there_was_no_connection(transport: Transpor
     async with RawServer(Play(HELLO)) as server:
         for url in (f"http://127.0.0.1:{port}", f"https://127.0.0.1:{server.port}", "ftp://127.0.0.1/"):
             with pytest.raises(ProviderFault):
-                await transport.send(post(url), sent)
+                await transport.send(post(url, connect_timeout=0.1), sent)
     assert sent.times == 0
 
 

@@ -138,9 +138,14 @@ def client_sockets(port: int) -> Iterator[socket.socket]:
     """This process's own sockets that are connected to `port` on 127.0.0.1, as duplicates to look at."""
     for fd in [int(entry.name) for entry in Path("/dev/fd").iterdir()]:
         try:
-            duplicate = socket.socket(fileno=os.dup(fd))
+            copy = os.dup(fd)
         except OSError:
-            continue  # no socket, or gone since it was listed
+            continue  # gone since it was listed
+        try:
+            duplicate = socket.socket(fileno=copy)
+        except OSError:  # no socket
+            os.close(copy)
+            continue
         with duplicate:
             try:
                 peer = duplicate.getpeername()

@@ -1,0 +1,130 @@
+"""An answer as far as it came: its connection puts in, whoever asked takes out.
+
+It must not know how the bytes got here; that it is read slowly it says through `Source`.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Protocol
+
+from tollway.domain.errors import ProviderFault
+
+READ_BYTES_MAX = 64 << 10  # pieces that came one by one are given together up to here
+UNREAD_BYTES_MAX = 128 << 10  # the socket is left alone while more than this waits to be read
+UNREAD_PARTS_MAX = 4096  # the same for a body of tiny chunks, each of which costs more than its bytes
+
+
+class Source(Protocol):
+    """The connection that an answer comes on."""
+
+    def resume(self) -> None:
+        """What was unread has been read."""
+
+    def drop(self) -> None:
+        """Nobody wants the rest."""
+
+
+class Response:
+    """domain.seams.HttpResponse. `fields` are the headers as they came, names in lower case, the first of each."""
+
+    __slots__ = (
+        "_cause",
+        "_headers",
+        "_loop",
+        "_source",
+        "_waiter",
+        "broken",
+        "ended",
+        "fields",
+        "parts",
+        "size",
+        "status",
+    )
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, source: Source) -> None:
+        self.status = 0  # until the head has come
+        self.fields: dict[bytes, bytes] = {}
+        self.parts: list[bytes] = []  # of the body, not yet read
+        self.size = 0  # of the parts, together
+        self.ended = False  # nothing more comes
+        self.broken = ""  # why, when that wasn't the end of the answer
+        self._cause: BaseException | None = None
+        self._source: Source | None = source  # until it ended
+        self._headers: Mapping[str, str] | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._loop = loop
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        if self._headers is None:
+            self._headers = {
+                name.decode("latin-1"): value.strip(b" \t").decode("latin-1") for name, value in self.fields.items()
+            }
+        return self._headers
+
+    async def head(self) -> None:
+        """Until the head has come. ProviderFault("connect_failed") when it never will."""
+        while not self.status:
+            if self.ended:
+                raise ProviderFault("connect_failed", self.broken) from self._cause
+            await self._more()
+
+    async def read(self) -> bytes:
+        while not self.size:
+            if self.broken:
+                raise ProviderFault("cut", f"the body broke off: {self.broken}", status=self.status) from self._cause
+            if self.ended:
+                return b""
+            await self._more()
+        return self._take()
+
+    def close(self) -> None:
+        source = self._source
+        if source is not None:
+            self.end("it was closed by us")
+            source.drop()
+
+    @property
+    def crowded(self) -> bool:
+        """More is unread than should be kept here."""
+        return self.size > UNREAD_BYTES_MAX or len(self.parts) > UNREAD_PARTS_MAX
+
+    def wake(self) -> None:
+        """Something came."""
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def end(self, broken: str = "", cause: BaseException | None = None) -> None:
+        """Nothing more comes: the answer is whole, or `broken` for this reason. What came before can still be read."""
+        self.ended = True
+        self.broken = broken
+        self._cause = cause
+        self._source = None
+        self.wake()
+
+    async def _more(self) -> None:
+        assert self._waiter is None, "an answer has one reader"
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _take(self) -> bytes:
+        parts = self.parts
+        if len(parts) == 1 or self.size <= READ_BYTES_MAX:
+            data = parts[0] if len(parts) == 1 else b"".join(parts)
+            parts.clear()
+            self.size = 0
+        else:
+            count, size = 1, len(parts[0])
+            while count < len(parts) and size + len(parts[count]) <= READ_BYTES_MAX:
+                size += len(parts[count])
+                count += 1
+            data = b"".join(parts[:count])
+            del parts[:count]
+            self.size -= size
+        if self._source is not None and self.size < READ_BYTES_MAX:
+            self._source.resume()
+        return data

@@ -1,0 +1,60 @@
+"""A way through a proxy: CONNECT (RFC 9110, 9.3.6), and its answer, after which the connection is the other side's.
+
+It must not know what goes through.
+"""
+
+import asyncio
+import re
+
+from tollway.domain.proxies import Proxy
+from tollway.upstream.http1.request import bracketed
+
+HEAD_BYTES_MAX = 16 << 10  # of a proxy's answer
+
+_STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})(?: ([\t -~]*))?\r\n")
+
+
+class ProxyRefused(OSError):
+    """The proxy doesn't lead there."""
+
+
+class Tunnel(asyncio.Protocol):
+    """The protocol of a connection to a proxy until it leads further. Raises ProxyRefused."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, proxy: Proxy, host: str, port: int) -> None:
+        self._opened: asyncio.Future[None] = loop.create_future()
+        authority = f"{bracketed(host)}:{port}"
+        lines = [f"CONNECT {authority} HTTP/1.1", f"host: {authority}"]
+        if proxy.authorization is not None:
+            lines.append(f"proxy-authorization: {proxy.authorization}")
+        self._request = "\r\n".join([*lines, "", ""]).encode("ascii")
+        self._answer = b""
+
+    async def open(self, transport: asyncio.Transport) -> None:
+        transport.write(self._request)
+        await self._opened
+
+    def data_received(self, data: bytes) -> None:
+        self._answer += data
+        head, end, rest = self._answer.partition(b"\r\n\r\n")
+        if not end and len(self._answer) <= HEAD_BYTES_MAX:
+            return
+        status = _STATUS.match(head + end)
+        if not end or status is None or status[1] == b"101":
+            self._fail("the proxy's answer is no HTTP")
+        elif status[1][:1] == b"1":
+            self._answer = b""
+            self.data_received(rest)
+        elif status[1][:1] != b"2":
+            self._fail(f"the proxy refuses: {status[1].decode()} {(status[2] or b'').decode()}".rstrip())
+        elif rest:
+            self._fail("the proxy said more than its answer")  # TLS is begun by us: nobody there speaks first
+        elif not self._opened.done():
+            self._opened.set_result(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._fail("the proxy closed the connection")
+
+    def _fail(self, why: str) -> None:
+        if not self._opened.done():
+            self._opened.set_exception(ProxyRefused(why))
