@@ -122,8 +122,7 @@ def test_a_router_whose_terminal_is_closed_stops_as_if_told_to(provider: str, tm
 def test_what_is_logged_of_a_start_is_the_routers_own_words(provider: str, tmp_path: Path) -> None:
     with router(tmp_path, provider) as serving:
         pass
-    assert not [line for line in serving.lines if "uvicorn" in line], serving.lines
-    assert any(line.startswith("tollway is serving at ") for line in serving.lines)
+    assert all(line.startswith("tollway is ") for line in serving.lines if line), serving.lines
 
 
 def test_listen_on_the_command_line_wins(provider: str, tmp_path: Path) -> None:

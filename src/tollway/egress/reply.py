@@ -6,10 +6,13 @@ slows its provider down and is never buffered for.
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from http import HTTPStatus
 from typing import Any
 
 from tollway.domain.errors import MethodNotAllowed, RequestTimeout, SignInError, TollwayError
+from tollway.domain.ids import new_id
 from tollway.domain.waiting import ClientWatch, Interrupted, Watch
 from tollway.wire import json
 
@@ -55,6 +58,20 @@ def error_headers(error: TollwayError, challenge: bytes) -> list[Header]:
     if error.status == 402:
         headers.append((b"cache-control", b"no-store"))
     return headers
+
+
+def refusal(error: TollwayError) -> bytes:
+    """An error as a whole HTTP/1.1 answer, for what never became a request; the connection closes after it."""
+    body = json.encode({"error": error_object(error)})
+    headers = {
+        b"content-type": b"application/json",
+        b"content-length": str(len(body)).encode(),
+        b"x-request-id": new_id(time.time_ns() // 1_000_000).encode(),
+        **dict(error_headers(error, b"")),
+        b"connection": b"close",
+    }
+    head = b"".join(b"%b: %b\r\n" % header for header in headers.items())
+    return b"HTTP/1.1 %d %b\r\n%b\r\n%b" % (error.status, HTTPStatus(error.status).phrase.encode(), head, body)
 
 
 class Reply:

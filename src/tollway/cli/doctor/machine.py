@@ -10,7 +10,7 @@ from tollway.cli.doctor.finding import Area, Finding
 
 FILES_A_CALL = 2  # the caller's connection and the provider's
 FILES_BESIDE = 100  # the books, the listeners, the log, idle connections
-PACKAGES = ("aiohttp", "uvicorn", "starlette", "uvloop", "msgspec")
+PACKAGES = ("aiohttp", "starlette", "uvloop", "msgspec")
 
 
 def machine(calls_max: int | None) -> list[Finding]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tollway.cli.head import complaint, framing
+from tollway.server.head import complaint, framing
 
 HOST = (b"host", b"router.example")
 
