@@ -24,6 +24,7 @@ from tollway.domain.waiting import Interrupted, Watch
 from tollway.upstream.dialect import Dialect, StreamReader
 from tollway.upstream.final_error import final_error
 from tollway.upstream.gate import Gate, Pass, send
+from tollway.upstream.headers import content_coding
 from tollway.upstream.turns import Repeats, Turn, Turns
 
 T = TypeVar("T")
@@ -214,8 +215,7 @@ class Attempts:
         try:
             response = await watch.wait(self._send(call, plan, turn, trail))
             try:
-                if response.status != 200:
-                    raise await self._fault(candidate, response, watch)
+                await self._check(candidate, response, watch)
                 body = await self._read_all(response, watch)
             finally:
                 response.close()
@@ -243,8 +243,7 @@ class Attempts:
         opened = False
         try:
             response = await watch.wait(self._send(call, plan, turn, trail))
-            if response.status != 200:
-                raise await self._fault(candidate, response, watch)
+            await self._check(candidate, response, watch)
             reader = self._dialect(candidate).stream()
             stream = OpenStream(candidate, response, reader, watch, started)
             await self._read_opening(stream)
@@ -277,21 +276,27 @@ class Attempts:
                 raise ProviderFault("malformed", f"over {OPENING_BYTES_MAX} bytes of events before the first token")
 
     async def _read_all(self, response: HttpResponse, watch: Watch) -> bytes:
-        parts: list[bytes] = []
-        size = 0
+        whole = bytearray()  # not a list of pieces: a sender of tiny ones must not cost many times their size
         while data := await watch.wait(response.read()):
-            size += len(data)
-            if size > self._answer_bytes_max:
+            if len(whole) + len(data) > self._answer_bytes_max:
                 raise ProviderFault("too_large", f"over {self._answer_bytes_max} bytes (server.max_answer)")
-            parts.append(data)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+            whole += data
+        return bytes(whole)
+
+    async def _check(self, candidate: Candidate, response: HttpResponse, watch: Watch) -> None:
+        """Raise the fault that an answer's head stands for. A packed body is not unpacked: it may be a bomb, and nobody
+        asked for it."""
+        if response.status != 200:
+            raise await self._fault(candidate, response, watch)
+        if (coding := content_coding(response.headers)) is not None:
+            raise ProviderFault("malformed", f"packed as {coding}, which was not asked for", status=200)
 
     async def _fault(self, candidate: Candidate, response: HttpResponse, watch: Watch) -> ProviderFault:
-        body = b""
+        body, readable = b"", content_coding(response.headers) is None
         watch.limit("batch", FAULT_BODY_S_MAX)
         # Without the rest of the body the status alone says enough. If the call was stopped, its next wait ends it.
         with contextlib.suppress(ProviderFault, Interrupted):
-            while len(body) < FAULT_BODY_BYTES_MAX and (data := await watch.wait(response.read())):
+            while readable and len(body) < FAULT_BODY_BYTES_MAX and (data := await watch.wait(response.read())):
                 body += data
         return self._dialect(candidate).fault(response.status, response.headers, body[:FAULT_BODY_BYTES_MAX])
 

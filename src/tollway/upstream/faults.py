@@ -98,9 +98,13 @@ _SECRETS = re.compile(
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
     """`text` without `secrets`, nor anything that looks like an API key, a bearer token, a URL, a host, an address or
     an organisation's id."""
-    text = text[:SCAN_CHARS_MAX]
+    secrets = tuple(secrets)
+    margin = max(map(len, secrets), default=0)  # where one may stand that the end of what is looked at would cut
+    longer = len(text) > SCAN_CHARS_MAX + margin
+    text = text[: SCAN_CHARS_MAX + margin]
     for secret in secrets:
         text = re.sub(re.escape(secret), REDACTED, text, flags=re.IGNORECASE)
+    text = text[: len(text) - margin] if longer else text
     return _SECRETS.sub(REDACTED, text)
 
 

@@ -19,9 +19,20 @@ RETRY_AFTER_MS_MAX = 24 * 3600 * 1000  # a provider that says more is taken to m
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+\Z")
 _VALUE = re.compile(r"[!-~](?:[\t -~]*[!-~])?\Z")
 
-# They frame the message, or belong to the connection: the transport alone sets them.
+# They frame the message, or belong to the connection, or say what we can read: nobody else sets them.
 _TRANSPORT_OWN = frozenset(
-    {"connection", "content-length", "expect", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
+    {
+        "accept-encoding",
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
 )
 
 
@@ -30,7 +41,7 @@ def check_header(name: str, value: str) -> None:
     if not _NAME.match(name):
         raise ValueError(f"header {name!r} is no header name in lower case")
     if name in _TRANSPORT_OWN:
-        raise ValueError(f"header {name!r} belongs to the connection and can't be set")
+        raise ValueError(f"header {name!r} is set by the router alone")
     if not _VALUE.match(value):
         raise ValueError(f"the value of header {name!r} has characters that a header can't carry, or is empty")
 
@@ -44,6 +55,17 @@ def json_headers(credentials: Headers, extra: Headers) -> Headers:
         "user-agent": USER_AGENT,
     }
     return tuple((headers | dict(credentials) | dict(extra)).items())
+
+
+_CODINGS = frozenset({"br", "compress", "deflate", "gzip", "x-gzip", "zstd"})  # IANA's, that are in use
+
+
+def content_coding(headers: Mapping[str, str]) -> str | None:
+    """How an answer's body is packed (gzip, br ...), although we ask every provider not to; None when it isn't."""
+    coding = headers.get("content-encoding", "").strip().lower()
+    if coding in ("", "identity"):
+        return None
+    return coding if coding in _CODINGS else "something unknown"  # their words don't go on: they may be our key
 
 
 def retry_after_ms(headers: Mapping[str, str], now_ms: int) -> int | None:

@@ -78,6 +78,7 @@ async def test_a_provider_is_asked_in_its_dialect_with_its_key_and_the_cap_of_th
         (failure(403), "refused_by_provider"),
         (failure(404), "refused_by_provider"),
         (ScriptedResponse(b"<html>"), "malformed"),
+        (ScriptedResponse(ANSWER, headers={"content-encoding": "gzip"}), "malformed"),
         (ScriptedResponse(b'{"error":{"message":"no"}}'), "error_event"),
         (ScriptedResponse(ANSWER[:-9], fault("cut")), "cut"),
         (ScriptedResponse(b"{}", SILENCE), "batch_timeout"),
@@ -99,6 +100,7 @@ async def test_after_a_failed_batch_attempt_the_next_provider_is_asked(first: An
         (failure(503), "overloaded"),
         (ScriptedResponse(SILENCE), "first_byte_timeout"),
         (ScriptedResponse(ROLE, SILENCE), "first_byte_timeout"),
+        (ScriptedResponse(chunk("hi"), DONE, headers={"content-encoding": "br"}), "malformed"),
         (ScriptedResponse(), "cut"),
         (ScriptedResponse(ROLE), "cut"),
         (ScriptedResponse(ROLE, fault("cut")), "cut"),
@@ -224,6 +226,21 @@ async def test_every_failure_that_an_attempt_may_have_has_its_rule() -> None:
     assert NEXT.keys() == set(Outcome.__args__) - {"ok", "cancelled"}
 
 
+async def test_an_answer_in_tiny_pieces_is_put_together() -> None:
+    bench = Bench(a=[ScriptedResponse(*(ANSWER[at : at + 2] for at in range(0, len(ANSWER), 2)))])
+    assert await bench.answer() == await Bench(a=[answer()]).answer()
+
+
+@virtual_time
+async def test_a_packed_error_is_known_by_its_status_alone() -> None:
+    bench = Bench(
+        a=[ScriptedResponse(b"\x1f\x8b", SILENCE, status=503, headers={"content-encoding": "gzip"})], b=[answer()]
+    )
+    await bench.answer()
+    assert bench.outcomes == [("a", "overloaded"), ("b", "ok")]
+
+
+@virtual_time
 async def test_a_batch_answer_that_is_too_large_is_asked_of_nobody_else() -> None:
     bench = Bench(a=[ScriptedResponse(b" " * 600, b" " * 600)], b=[answer()])
     assert "ask for fewer tokens" in (await bench.refused("answer")).message

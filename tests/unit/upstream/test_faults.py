@@ -227,6 +227,14 @@ def test_reasons_and_details_are_redacted() -> None:
     assert "odd" not in fault(500, b"my-own-odd-key").detail
 
 
+@pytest.mark.parametrize("before", range(6))
+def test_no_part_of_a_secret_is_left_where_a_long_text_is_cut(before: int) -> None:
+    secret = "from-the-book-of-no-one-key"  # in no usual form
+    told = redact("x" * before + secret * 1_000, (secret, "short one"))
+    assert REDACTED in told
+    assert not any(word in told for word in ("fro", "boo", "one", "key"))
+
+
 # --- errors inside a 200
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tollway import __version__
-from tollway.upstream.headers import RETRY_AFTER_MS_MAX, check_header, json_headers, retry_after_ms
+from tollway.upstream.headers import RETRY_AFTER_MS_MAX, check_header, content_coding, json_headers, retry_after_ms
 
 NOW_MS = 1_700_000_000_000  # Tue, 14 Nov 2023 22:13:20 GMT
 
@@ -46,9 +46,10 @@ def test_headers_that_may_be_set(name: str, value: str) -> None:
         ("x a", "1", "lower case"),
         ("x:", "1", "lower case"),
         ("x\n", "1", "lower case"),
-        ("host", "a", "belongs to the connection"),
-        ("content-length", "1", "belongs to the connection"),
-        ("transfer-encoding", "chunked", "belongs to the connection"),
+        ("host", "a", "is set by the router alone"),
+        ("accept-encoding", "gzip", "is set by the router alone"),
+        ("content-length", "1", "is set by the router alone"),
+        ("transfer-encoding", "chunked", "is set by the router alone"),
         ("x-a", "", "can't carry"),
         ("x-a", " s3cret", "can't carry"),
         ("x-a", "s3cret\r\nx-b: 1", "can't carry"),
@@ -96,3 +97,18 @@ def test_how_long_a_provider_asks_to_be_left_alone(headers: dict[str, str], wait
 def test_no_header_crashes_it_and_no_wait_is_negative_or_endless(headers: dict[str, str]) -> None:
     wait_ms = retry_after_ms(headers, NOW_MS)
     assert wait_ms is None or 0 <= wait_ms <= RETRY_AFTER_MS_MAX
+
+
+@pytest.mark.parametrize(
+    ("headers", "coding"),
+    [
+        ({}, None),
+        ({"content-encoding": ""}, None),
+        ({"content-encoding": " Identity "}, None),
+        ({"content-encoding": "GZIP"}, "gzip"),
+        ({"content-encoding": "gzip, br"}, "something unknown"),
+        ({"content-encoding": "sk-operator-1"}, "something unknown"),
+    ],
+)
+def test_a_body_that_is_packed_is_known_by_its_header(headers: dict[str, str], coding: str | None) -> None:
+    assert content_coding(headers) == coding
