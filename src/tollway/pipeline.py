@@ -3,9 +3,9 @@
 The only file that knows the order of the stages. They exchange immutable domain values; none imports another.
 """
 
-import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Collection
+from functools import partial
 
 import msgspec
 
@@ -16,7 +16,7 @@ from tollway.domain.errors import LedgerOutcomeUnknown, Overloaded, ShuttingDown
 from tollway.domain.observer import Observer
 from tollway.domain.plan import Candidate, Plan
 from tollway.domain.usage import Charge, Generated
-from tollway.domain.waiting import Interrupted
+from tollway.domain.waiting import Client, Interrupted
 from tollway.egress import endings, replay, stream
 from tollway.egress.replay import Keeper
 from tollway.egress.reply import Reply
@@ -31,7 +31,7 @@ from tollway.routing.plan import narrow, plan
 from tollway.snapshot import Snapshot
 from tollway.upstream.attempts import OpenStream, Trail
 from tollway.upstream.pseudonym import Pseudonym
-from tollway.upstream.watch import CallsInFlight, CallWatch, watch_client
+from tollway.upstream.watch import CallsInFlight, CallWatch
 
 
 class ChatHeaders(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +53,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     booking: Booking
     snapshot: Snapshot
     watch: CallWatch
+    client: Client
     reply: Reply
     keeper: Keeper | None = None  # for a call with an Idempotency-Key
     trail: Trail = msgspec.field(default_factory=Trail)
@@ -91,7 +92,7 @@ class Pipeline:
         self._pseudonym = pseudonym
         self._disabled = disabled
 
-    async def chat(self, id: str, headers: ChatHeaders, receive: Receive, reply: Reply) -> None:
+    async def chat(self, id: str, headers: ChatHeaders, receive: Receive, client: Client, reply: Reply) -> None:
         """One chat completion. Raises TollwayError for whatever ends before the answer has begun; ClientGone."""
         snapshot = self.snapshot
         if self.draining:
@@ -123,11 +124,12 @@ class Pipeline:
                     booking=booking,
                     snapshot=snapshot,
                     watch=watch,
+                    client=client,
                     reply=reply,
                     keeper=None if claim is None else Keeper(claim, reply, watch),
                 )
                 try:
-                    await self._carry_out(run, caller, receive)
+                    await self._carry_out(run, caller)
                 except AlreadyClaimed as other:
                     await self._replayed(caller, call, watch, reply, other.claimed)
                 except LedgerOutcomeUnknown:
@@ -176,10 +178,14 @@ class Pipeline:
         full = await snapshot.gates.full(call, chosen.candidates) if snapshot.gates else ()
         return narrow(chosen, full, "at_limit") if full else chosen
 
-    async def _carry_out(self, run: Run, caller: Caller, receive: Receive) -> None:
+    async def _carry_out(self, run: Run, caller: Caller) -> None:
         run = msgspec.structs.replace(run, plan=await self._hold(run, caller))
         run.watch.extend(run.plan.candidates[0].timeouts.total)
-        await (self._stream(run, receive) if run.call.stream else self._batch(run, receive))
+        run.client.listen()
+        try:
+            await (self._stream(run) if run.call.stream else self._batch(run))
+        finally:
+            run.client.close()
 
     async def _hold(self, run: Run, caller: Caller) -> Plan:
         """What the hold that was granted leaves of the plan."""
@@ -195,9 +201,8 @@ class Pipeline:
         booking.note(verdicts=chosen.verdicts)
         return msgspec.structs.replace(chosen, caps=offer.caps) if offer.caps else chosen
 
-    async def _batch(self, run: Run, receive: Receive) -> None:
+    async def _batch(self, run: Run) -> None:
         booking, trail = run.booking, run.trail
-        leaving = asyncio.ensure_future(receive())  # the call runs to completion, whoever leaves
         try:
             answer = await run.snapshot.attempts.answer(run.call, run.plan, trail, run.watch)
         except (TollwayError, Interrupted) as problem:
@@ -208,15 +213,13 @@ class Pipeline:
             assert trail.asking is not None, "an answer has a provider"
             booking.note(ended="complete", delivery="unknown", attempts=trail.tried)
             posted = await self._post(run, trail.asking, answer, "complete")
-            somebody_reads = not leaving.done()
+            somebody_reads = not run.client.left  # the call runs to completion, whoever leaves
             await run.reply.json(200, *endings.batch(answer, booking.record, posted, run.plan))
             if somebody_reads:
                 await booking.delivered()
-        finally:
-            leaving.cancel()
 
-    async def _stream(self, run: Run, receive: Receive) -> None:
-        leaving = asyncio.ensure_future(watch_client(receive, run.keeper or run.watch))
+    async def _stream(self, run: Run) -> None:
+        run.client.when_left(partial((run.keeper or run.watch).stop, "client_left"))
         run.reply.keep_alive(run.snapshot.keep_alive_s)
         try:
             try:
@@ -224,11 +227,10 @@ class Pipeline:
             except (TollwayError, Interrupted) as problem:
                 return await self._no_token(run, problem)
             try:
-                await self._relay(run, source, leaving)
+                await self._relay(run, source)
             finally:
                 source.close()
         finally:
-            leaving.cancel()
             await run.reply.quiet()
 
     async def _no_token(self, run: Run, problem: TollwayError | Interrupted) -> None:
@@ -241,13 +243,13 @@ class Pipeline:
             charge = meter.meter(run.call, candidate, ended="client_left_before_token", held=booking.held)
             await booking.post(candidate, charge, cost_max=run.call.max_cost)
 
-    async def _relay(self, run: Run, source: OpenStream, leaving: asyncio.Future[None]) -> None:
+    async def _relay(self, run: Run, source: OpenStream) -> None:
         booking, candidate = run.booking, source.candidate
         reading = Reading(run.call.n, run.snapshot.recounts.keep(run.call, candidate))
         limits = stream.RelayLimits(idle=candidate.timeouts.idle, slow_reader=run.snapshot.slow_reader_s)
         relayed = await stream.relay(source, source.opening, reading, run.keeper or run.reply, run.watch, limits)
         if relayed.nobody_reads and (reading.finished or reading.reasoning or candidate.reasoning):
-            leaving.cancel()  # a slow reader that leaves now is no news
+            run.client.close()  # a slow reader that leaves now is no news
             await stream.read_on(source, reading, run.watch)
         whole = relayed.ended == "complete"
         if not whole:
@@ -273,7 +275,7 @@ class Pipeline:
         with contextlib.suppress(Interrupted):
             await run.reply.finish(last, run.watch, run.snapshot.slow_reader_s)
             await booking.delivered()
-        leaving.cancel()  # servers report the end of an answer as the client's leaving
+        run.client.close()  # servers report the end of an answer as the client's leaving
         return await stream.linger(source, run.watch)
 
     async def _post(self, run: Run, candidate: Candidate, read: Answer | Reading, ended: meter.Ending) -> Posted:

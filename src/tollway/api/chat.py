@@ -13,6 +13,7 @@ from tollway.api.services import (
 from tollway.egress.reply import Send
 from tollway.limits.addresses import address_of
 from tollway.pipeline import ChatHeaders
+from tollway.upstream.watch import AsgiClient
 
 
 def chat_completions(services: Services) -> App:
@@ -24,7 +25,8 @@ def chat_completions(services: Services) -> App:
             header_guard(headers, services.snapshot.header_bytes_max)
             if scope["method"] != "POST":
                 raise method_not_allowed(scope["method"], ("POST",))
-            await services.pipeline.chat(reply.request_id, read_headers(headers, scope), receive, reply)
+            client = scope.get("extensions", {}).get("tollway.client") or AsgiClient(receive)
+            await services.pipeline.chat(reply.request_id, read_headers(headers, scope), receive, client, reply)
 
         await guarded(services, scope, reply, work)
 

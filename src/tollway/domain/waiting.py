@@ -1,6 +1,6 @@
 """What a wait can be ended by, and the clock that ends it: shared by whoever waits for a provider or for a client."""
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Literal, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -16,6 +16,23 @@ class Interrupted(Exception):
     def __init__(self, reason: Reason) -> None:
         super().__init__(reason)
         self.reason: Reason = reason
+
+
+class Client(Protocol):
+    """Whoever waits for an answer, once its request has been read."""
+
+    @property
+    def left(self) -> bool:
+        """It is gone, and its answer isn't complete."""
+
+    def listen(self) -> None:
+        """From now on it is noticed when the client leaves."""
+
+    def when_left(self, tell: Callable[[], None] | None) -> None:
+        """`tell` is called once when it leaves; at once if it has left."""
+
+    def close(self) -> None:
+        """Nobody is interested any more."""
 
 
 class ClientWatch(Protocol):

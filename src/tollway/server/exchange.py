@@ -111,6 +111,9 @@ class Exchange:
         if self._told is not None:
             self._told()
 
+    def listen(self) -> None:
+        """It is always noticed."""
+
     def when_left(self, tell: Callable[[], None] | None) -> None:
         """`tell` is called once, when the client leaves before its answer is complete; at once if it has left."""
         self._told = tell

@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from typing import Any, TypeVar
 
-from tollway.domain.waiting import ClientWatch, Interrupted, Limit, Reason, Stop
+from tollway.domain.waiting import Interrupted, Limit, Reason, Stop
 
 T = TypeVar("T")
 
@@ -182,10 +182,32 @@ class CallsInFlight:
         return not self._watches
 
 
-async def watch_client(receive: Callable[[], Awaitable[Mapping[str, Any]]], watch: ClientWatch) -> None:
-    """Stop the call when its client leaves. `receive` is ASGI's, after the whole request was read from it."""
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            watch.stop("client_left")
-            return
+class AsgiClient:
+    """domain.waiting.Client over ASGI's `receive`, under servers that say no other way when a client leaves."""
+
+    def __init__(self, receive: Callable[[], Awaitable[Mapping[str, Any]]]) -> None:
+        self._receive = receive
+        self._tell: Callable[[], None] | None = None
+        self._listening: asyncio.Task[None] | None = None
+        self.left = False
+
+    def listen(self) -> None:
+        if self._listening is None:
+            self._listening = asyncio.ensure_future(self._listen())
+
+    def when_left(self, tell: Callable[[], None] | None) -> None:
+        self._tell = tell
+        if self.left and tell is not None:
+            tell()
+
+    def close(self) -> None:
+        self._tell = None
+        if self._listening is not None:
+            self._listening.cancel()
+
+    async def _listen(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.left = True
+        if self._tell is not None:
+            self._tell()

@@ -7,7 +7,7 @@ import pytest
 
 from helpers.virtual_time import now, virtual_time
 from helpers.waits import reason
-from tollway.upstream.watch import CallsInFlight, CallWatch, watch_client
+from tollway.upstream.watch import AsgiClient, CallsInFlight, CallWatch
 
 # --- the client
 
@@ -22,23 +22,47 @@ class Channel:
         return await self.messages.get()
 
 
+def left(watch: CallWatch) -> None:
+    watch.stop("client_left")
+
+
 @virtual_time
 async def test_a_client_that_leaves_stops_its_call() -> None:
     watch, channel = CallWatch(10), Channel()
-    watching = asyncio.create_task(watch_client(channel, watch))
+    client = AsgiClient(channel)
+    client.listen()
+    client.when_left(lambda: left(watch))
     channel.messages.put_nowait({"type": "http.disconnect"})
     assert await reason(watch) == "client_left"
-    await watching
+    assert client.left
+    told = []
+    client.when_left(lambda: told.append("at once"))
+    assert told == ["at once"]
+    client.close()
 
 
 @virtual_time
 async def test_what_else_a_server_says_is_no_leaving() -> None:
     watch, channel = CallWatch(10), Channel()
-    watching = asyncio.create_task(watch_client(channel, watch))
+    client = AsgiClient(channel)
+    client.listen()
+    client.when_left(lambda: left(watch))
     channel.messages.put_nowait({"type": "http.request", "body": b"", "more_body": False})
     watch.limit("idle", 1)
     assert await reason(watch) == "idle"
-    watching.cancel()
+    client.close()
+
+
+@virtual_time
+async def test_who_is_not_interested_any_more_is_told_nothing() -> None:
+    watch, channel = CallWatch(10), Channel()
+    client = AsgiClient(channel)
+    client.listen()
+    client.when_left(lambda: left(watch))
+    client.close()
+    channel.messages.put_nowait({"type": "http.disconnect"})
+    watch.limit("idle", 1)
+    assert await reason(watch) == "idle"
 
 
 # --- all calls
