@@ -8,7 +8,7 @@ export PYTHON
 BIN := $(VENV)/bin
 SETUP := scripts/setup $(VENV)
 
-.PHONY: help demo test lint bench chaos lock clean
+.PHONY: help demo test lint bench chaos matrix lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -32,6 +32,9 @@ bench: $(VENV)/.package ## Cost of a request and of a streamed event, beside ngi
 
 chaos: $(VENV)/.package $(VENV)/.dev ## Kill routers under load and compare every call with the books (ARGS="--kills 1000")
 	PYTHONPATH=tests $(BIN)/python -m chaos $(ARGS)
+
+matrix: $(VENV)/.package $(VENV)/.dev ## Every fault of a provider through the official SDKs (ARGS="--write docs/reliability.md")
+	PYTHONPATH=tests $(BIN)/python -m matrix $(ARGS)
 
 lock: ## Write requirements/ again from pyproject.toml (ARGS="--upgrade"; needs uv)
 	scripts/lock $(ARGS)

@@ -76,6 +76,8 @@ class StreamPlay:
         for position, (payload, tokens, paced) in enumerate(events):
             if position == self._at:
                 yield from self._flush()
+                if turn.lockstep is not None and self._fault not in _SPOILED:  # a spoiled event has a step of its own
+                    yield turn.lockstep
                 halt = yield from self._strike(payload, position)
                 if halt is not None:
                     yield halt
@@ -135,6 +137,8 @@ class StreamPlay:
         if name == "noise":
             exchange.events += 1
             yield self._frame(self._dress(NOISE, position))
+            if self._turn.lockstep is not None:
+                self._turn.lockstep.count(1)
         elif name in ("end", "truncated", "error"):
             if name == "truncated":
                 event = self._dress(payload, position)

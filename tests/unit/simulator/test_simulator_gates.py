@@ -209,3 +209,17 @@ async def test_a_client_may_leave_while_a_control_request_waits(sim: Simulator) 
     writer.write(b"GET /seen?count=1 HTTP/1.1\r\n\r\n")
     writer.close()
     assert (await send(sim, request_bytes(chat_body("sim")))).complete
+
+
+async def test_in_lock_step_a_fault_is_done_when_told(sim: Simulator) -> None:
+    sim.step("f", 2)
+    reader, writer = await begin(sim, "n=5&lockstep=f&fault=cut@2")
+    await read_head(reader)
+    await read_chunk(reader)
+    await read_chunk(reader)
+    await sim.sent("f", 2)
+    assert sim.log[-1].ended == "open"
+    sim.step("f")
+    await sim.idle()
+    assert (sim.log[-1].ended, sim.log[-1].events) == ("cut", 2)
+    writer.close()

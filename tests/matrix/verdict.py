@@ -1,0 +1,138 @@
+"""Whether a cell came to what it has to: by what its client saw, what the providers say they served, and the books.
+
+Shares no code with the router's metering: what is due is reckoned here from docs/billing.md.
+"""
+
+from collections.abc import Iterator
+
+from matrix.cells import CREDIT, PRICES, PROMPT, A, B, Cell, Way
+from matrix.faults import TOKENS, Bill, Then
+from matrix.stage import Played
+from tollway.simulator import Attempt, expected_reasoning, expected_text
+
+BYTES_PER_TOKEN = 4
+OWN_PROMPT = -(-len(f"user {PROMPT} ".encode() + b" ") // BYTES_PER_TOKEN)  # its role and text, three blanks between
+
+
+def differences(played: Played) -> list[str]:
+    """What is wrong with a cell; nothing when all is right."""
+    cell = played.cell
+    name = f"{cell.fault.name} / {cell.way.value} / {'B behind' if cell.backed else 'alone'}"
+    if played.hung is not None:
+        return [f"{name}: hangs, {played.hung}"]
+    checks = (_client, _providers, _books)
+    return [f"{name}: {what}" for check in checks for what in check(played)]
+
+
+def _client(played: Played) -> Iterator[str]:
+    cell, seen, due = played.cell, played.seen, played.cell.due
+    if cell.way.leaves:
+        if not seen.left:
+            yield f"its client was to leave, and saw {seen}"
+        return
+    if len(seen.statuses) != 1:
+        yield f"the SDK needed {seen.statuses}"
+    whole, finish = _said(cell, due.answers)
+    if due.answers is not None:
+        if (seen.text, seen.finish) != (whole, finish):
+            yield f"its client read {seen.text!r} with finish reason {seen.finish!r}, and the answer was {whole!r}"
+        if seen.error is not None:
+            yield f"its client was given the error {seen.error}, and the answer was whole"
+        if cell.way.streams and not seen.ended_by_done:
+            yield "its client saw no [DONE]"
+        return
+    assert due.error is not None, "who isn't answered is given an error"
+    status, code = due.error
+    begun = cell.way is Way.BEGUN or (cell.way is Way.STREAM and _spoke(cell))
+    if (seen.error, seen.status) != (code, None if begun else status):
+        yield f"its client was to see {due.error}, and saw {seen}"
+    if seen.statuses != [200 if begun else status]:
+        yield f"the answer had {seen.statuses}"
+    if seen.finish is not None or seen.ended_by_done:
+        yield f"a truncated success: {seen}"
+    if not whole.startswith(seen.text):
+        yield f"its client read {seen.text!r}, which nobody said"
+
+
+def _spoke(cell: Cell) -> bool:
+    """Tokens went out before it failed."""
+    return cell.play.then is Then.BROKEN or (cell.play.then is Then.LATE and cell.fault.stepwise)
+
+
+def _said(cell: Cell, letter: str | None) -> tuple[str, str | None]:
+    """The text and the finish reason that the provider `letter` gives."""
+    if letter == B or cell.fault.text is None:
+        return expected_text(TOKENS), "stop" if letter == B else cell.fault.finish
+    return cell.fault.text, cell.fault.finish
+
+
+def _providers(played: Played) -> Iterator[str]:
+    cell, due = played.cell, played.cell.due
+    assert played.record is not None, "a call that has settled has a record"
+    asked = "".join(attempt.provider[0] for attempt in played.record.attempts)
+    if asked != due.asked:
+        yield f"{due.asked} were to be asked, the record says {asked or 'nobody'}"
+    saw = "".join(sorted(letter for letter, _ in played.attempts))
+    expected = due.asked if cell.fault.listens else due.asked.replace(A, "")
+    if saw != expected:
+        yield f"{expected or 'nobody'} were to be sent the request, {saw or 'nobody'} were"
+    drained = cell.way is Way.LEFT_LATE or (cell.holder == A and cell.fault.thoughts)
+    if cell.way in (Way.LEFT_EARLY, Way.LEFT_MIDWAY) and not drained and not _last(played).client_closed:
+        yield "the provider was left to write for nobody"
+
+
+def _last(played: Played) -> Attempt:
+    """What was last asked of the provider that was asked last."""
+    letter = played.cell.due.asked[-1]
+    return [attempt for name, attempt in played.attempts if name == letter][-1]
+
+
+def _books(played: Played) -> Iterator[str]:
+    kinds = sorted(entry.kind for entry in played.entries)
+    if played.pending:
+        yield f"{played.pending} nano-USD are still held"
+    if kinds.count("credit") != 1 or kinds.count("hold") != 1 or len(kinds) != 3:
+        yield f"one call was to be booked, the statement has {kinds}"
+    charged = sum(entry.amount for entry in played.entries if entry.kind == "post")
+    (low, high) = due_nano(played)
+    if not low <= charged <= high:
+        yield f"{low} to {high} nano-USD were due, {charged} were charged"
+    if played.record is not None and played.record.price != charged:
+        yield f"the record says {played.record.price} nano-USD, the books {charged}"
+    if charged > CREDIT:
+        yield "more was charged than there was"
+
+
+def due_nano(played: Played) -> tuple[int, int]:
+    """The least and the most that is due by docs/billing.md."""
+    cell, seen, due = played.cell, played.seen, played.cell.due
+    fault, way = cell.fault, cell.way
+    letter = due.asked[-1]
+    own = fault.bill if letter == A else Bill.USAGE
+    if way is Way.LEFT_EARLY:
+        return _exactly(letter, OWN_PROMPT, 0)
+    if due.answers is None and way is not Way.LEFT_MIDWAY:
+        if cell.play.then is Then.LATE and cell.way.streams and seen.text:
+            return _exactly(letter, OWN_PROMPT, _count(seen.text))
+        return 0, 0
+    served = _last(played)
+    thoughts = fault.thoughts if letter == A else 0
+    if way is Way.LEFT_MIDWAY and not thoughts:
+        prompt = served.prompt_tokens if letter == A and fault.said_so_far else OWN_PROMPT
+        return _exactly(letter, prompt, _count(_said(cell, letter)[0][: len(seen.text)]))
+    if own is Bill.FREE:
+        return 0, 0
+    if own is Bill.OWN:
+        text = _said(cell, letter)[0] + (expected_reasoning(thoughts) if thoughts else "")
+        return _exactly(letter, OWN_PROMPT, _count(text))
+    return _exactly(letter, served.prompt_tokens, served.completion_tokens)
+
+
+def _count(text: str) -> int:
+    return -(-len(text.encode()) // BYTES_PER_TOKEN)
+
+
+def _exactly(letter: str, prompt: int, completion: int) -> tuple[int, int]:
+    of_prompt, of_answer = PRICES[letter]
+    nano = prompt * of_prompt + completion * of_answer
+    return nano, nano
