@@ -12,7 +12,7 @@ from typing import assert_never
 from tollway.api.health import unready
 from tollway.api.services import App as Asgi
 from tollway.api.services import Services
-from tollway.assembly import Assembly
+from tollway.assembly import Assembly, Secrets
 from tollway.cluster.extra import Shared, shared
 from tollway.config.schema import Config
 from tollway.domain.clock import Clock, SystemClock
@@ -87,9 +87,11 @@ class Router:
         await self._transport.aclose()
 
 
-async def build(config: Config, *, clock: Clock | None = None, observer: Observer | None = None) -> Router:
+async def build(
+    config: Config, *, clock: Clock | None = None, observer: Observer | None = None, files: int | None = None
+) -> Router:
     """Open the books and join everything. Raises ConfigError, or OSError and LedgerUnavailable when the ledger can't
-    be opened. Must be awaited in the event loop that will serve."""
+    be opened. Must be awaited in the event loop that will serve. `files` is how many may be open; None: any number."""
     prices = price_list(config)
     clock = clock or SystemClock()
     health = Health(clock)
@@ -105,14 +107,14 @@ async def build(config: Config, *, clock: Clock | None = None, observer: Observe
         ledger,
         clock,
         watchers,
-        nonce_key=await ledger.secret("nonces"),
-        receipt_secret=await ledger.secret("receipts"),
+        secrets=Secrets(nonces=await ledger.secret("nonces"), receipts=await ledger.secret("receipts")),
         counts=Counts(
             MemoryLimits(clock) if cluster is None else cluster.limits,
             MemoryLimits(clock),  # of addresses: a flood of them stays with the router that it comes to
             watchers,
             config.cluster.limits_when_lost,
         ),
+        files=files,
     )
     bookings = Bookings(ledger, clock)
     # Which provider is drawn has to be fair, not secret.

@@ -6,6 +6,7 @@ Must not know who serves the snapshot, or what was served before it.
 import logging
 import random
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -23,6 +24,7 @@ from tollway.intake.limits import Limits
 from tollway.limits.addresses import Door
 from tollway.limits.allowances import Allowance, Allowances
 from tollway.limits.counts import Counts
+from tollway.limits.files import Room, needed, room
 from tollway.limits.providers import Gate, Gates
 from tollway.limits.wallets import Wallets
 from tollway.metering.price_list import PriceList, remarks
@@ -37,6 +39,14 @@ from tollway.upstream.endpoint import Endpoint
 from tollway.upstream.turns import Repeats
 
 log = logging.getLogger("tollway.prices")
+files = logging.getLogger("tollway.files")
+
+
+class Secrets(NamedTuple):
+    """Made once, and kept with the books."""
+
+    nonces: bytes
+    receipts: bytes
 
 
 class Assembly:
@@ -49,17 +59,17 @@ class Assembly:
         clock: Clock,
         observer: Observer,
         *,
-        nonce_key: bytes,
-        receipt_secret: bytes,
+        secrets: Secrets,
         counts: Counts,
+        files: int | None = None,
     ) -> None:
         self._transport = transport
         self._ledger = ledger
         self._clock = clock
         self._observer = observer
-        self._nonce_key = nonce_key
-        self._receipt_secret = receipt_secret
+        self._secrets = secrets
         self._counts = counts
+        self._files = files  # that may be open; None: any number
         self._recounter = Recounter(ledger, observer)
         self._repeats = Repeats(RetryBudget(), random.Random().random)  # noqa: S311  # a pause is jittered, not secret
 
@@ -69,9 +79,10 @@ class Assembly:
         server, billing = config.server, config.billing
         gift = billing.welcome_credit_usd
         served = catalog(config, prices)
+        fits = self._room(server)
         allowed, passages = allowances(config.limits), gates(config.providers, self._counts)
         return Snapshot(
-            sign_in=SignIn(_sign_in_settings(config.auth), self._ledger, self._clock, self._nonce_key),
+            sign_in=SignIn(_sign_in_settings(config.auth), self._ledger, self._clock, self._secrets.nonces),
             challenge=f'Sign-In-With-X domain="{config.auth.domains[0]}"'.encode(),
             catalog=served,
             attempts=self._attempts(config, passages),
@@ -81,7 +92,8 @@ class Assembly:
             limits=Limits(max_messages=server.max_messages, max_depth=server.max_depth),
             body_bytes_max=server.max_body,
             header_bytes_max=server.max_header,
-            calls_max=server.max_calls,
+            calls_max=fits.calls,
+            connections_max=fits.connections,
             keep_alive_s=server.keep_alive_comment,
             slow_reader_s=server.slow_reader,
             slow_sender_s=server.slow_sender,
@@ -92,7 +104,7 @@ class Assembly:
             cors_origins=server.cors_origins,
             receipts=Receipts(
                 server.public_url,
-                self._receipt_secret,
+                self._secrets.receipts,
                 current=config.receipts.key,
                 withdrawn=config.receipts.withdrawn,
             ),
@@ -103,6 +115,20 @@ class Assembly:
                 (one for model in served.models.values() for one in model.candidates),
             ),
         )
+
+    def _room(self, server: schema.Server) -> Room:
+        wanted = Room(server.max_calls, server.max_connections)
+        fits = room(self._files, *wanted)
+        if fits != wanted:
+            files.warning(
+                "%d open files are allowed: at most %d calls and %d connections at once fit, not server.max_calls = %d "
+                "and server.max_connections = %d, which need %d (ulimit -n; systemd: LimitNOFILE)",
+                self._files,
+                *fits,
+                *wanted,
+                needed(*wanted),
+            )
+        return fits
 
     def _attempts(self, config: Config, gates: Gates) -> Attempts:
         return Attempts(

@@ -35,6 +35,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, weakref=True):
     body_bytes_max: int
     header_bytes_max: int  # all headers of a request together
     calls_max: int  # at once; more are refused before memory grows
+    connections_max: int  # of callers, at once
     keep_alive_s: float
     slow_reader_s: float
     slow_sender_s: float

@@ -19,6 +19,7 @@ import uvloop
 from tollway.api.services import App
 from tollway.app import Router, build
 from tollway.cli.common import CommandFailed, ConfigOption, command
+from tollway.cli.open_files import raise_open_files
 from tollway.cli.settings import configuration
 from tollway.cli.signals import hangup_signal, stop_signal
 from tollway.cli.workers import VARIABLE, WORKERS_MAX, Keeper, Worker, this_worker
@@ -26,12 +27,15 @@ from tollway.cli.workers import check as check_workers
 from tollway.config.places import Address, address
 from tollway.config.schema import Config
 from tollway.egress.reply import refusal
+from tollway.server.accepting import keep_watch
 from tollway.server.connection import HeadLimits
-from tollway.server.listener import BACKLOG, Listener
+from tollway.server.listener import BACKLOG, Bounds, Listener
 
 log = logging.getLogger("tollway.serve")
 
 CLOSE_S = 5  # for connections to be closed after the drain
+OPERATORS_MAX = 100  # connections to the operator's listener: what scrapes it, and people
+UNANSWERED_S = 60.0  # beyond slow_reader: then the system gives up a connection whose peer says nothing more at all
 
 
 class LogLevel(StrEnum):
@@ -82,7 +86,7 @@ async def _keep(config: Config, count: int) -> None:
 async def _serve(config: Config, read: Callable[[], Config], worker: Worker | None) -> None:
     stop = stop_signal()
     hangups = hangup_signal(stop)
-    async with serving(config, worker) as (router, url):
+    async with serving(config, worker, raise_open_files()) as (router, url):
         _settle()
         reloading = asyncio.ensure_future(_reloading(router, read, hangups))
         if worker is None:
@@ -118,40 +122,55 @@ async def _reloading(router: Router, read: Callable[[], Config], hangups: asynci
         await router.reloader.reload(read)
 
 
+def _connections_max(router: Router) -> int:
+    return router.services.snapshot.connections_max
+
+
 def _head_limits(router: Router) -> HeadLimits:
     snapshot = router.services.snapshot
     return HeadLimits(snapshot.header_bytes_max, snapshot.slow_sender_s)
 
 
 @contextlib.asynccontextmanager
-async def serving(config: Config, worker: Worker | None = None) -> AsyncIterator[tuple[Router, str]]:
+async def serving(
+    config: Config, worker: Worker | None = None, files: int | None = None
+) -> AsyncIterator[tuple[Router, str]]:
     """A router that listens, and its URL; drained and closed on the way out. The operator's listener, where there is
-    one, is the first to answer and the last to go: it shows the drain."""
+    one, is the first to answer and the last to go: it shows the drain. `files` is how many may be open; None: any
+    number."""
     async with contextlib.AsyncExitStack() as stack:
         ops = config.ops.listen if worker is None else worker.operator(config.ops.listen)
         given = None if worker is None else contextlib.closing(worker.socket())
         sock = stack.enter_context(given or _bound(config.server.listen))
         operator = None if ops is None else stack.enter_context(_bound(ops))
-        router = await build(config)
+        router = await build(config, files=files)
         stack.push_async_callback(router.aclose)
-        limits = partial(_head_limits, router)
         if operator is not None:
-            await stack.enter_async_context(_answering(operator, router.operator, limits))
+            operators = _answering(operator, router, router.operator, lambda: OPERATORS_MAX)
+            await stack.enter_async_context(operators)
             log.info("the operator's listener is at %s", _url(operator))
         tls = _tls(config, router)
-        await stack.enter_async_context(_answering(sock, router.asgi, limits, tls))
+        keep_watch(sock, config.server.slow_reader + UNANSWERED_S)
+        callers = _answering(sock, router, router.asgi, partial(_connections_max, router), tls)
+        listener = await stack.enter_async_context(callers)
+        router.metrics.process.connections = lambda: listener.connections
         yield router, _url(sock, tls=tls is not None)
         await router.drain(router.services.snapshot.drain_s)
 
 
 @contextlib.asynccontextmanager
 async def _answering(
-    sock: socket.socket, app: App, limits: Callable[[], HeadLimits], tls: ssl.SSLContext | None = None
-) -> AsyncIterator[None]:
-    """A socket that is answered, until the way out."""
-    listener = await Listener.open(sock, app, limits, refusal, tls)
+    sock: socket.socket, router: Router, app: App, most: Callable[[], int], tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Listener]:
+    """A socket that `app` answers, for `most` connections at once, until the way out."""
+    bounds = Bounds(
+        most,
+        lambda: router.services.snapshot.slow_reader_s,
+        lambda detail: router.services.observer.alarm("connections_full", detail),
+    )
+    listener = Listener.open(sock, app, partial(_head_limits, router), refusal, bounds, tls)
     try:
-        yield
+        yield listener
     finally:
         await listener.close(CLOSE_S)
 

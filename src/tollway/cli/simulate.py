@@ -7,6 +7,7 @@ import typer
 import uvloop
 
 from tollway.cli.common import SIMULATED_AT, CommandFailed, command
+from tollway.cli.open_files import raise_open_files
 from tollway.cli.signals import stop_signal
 from tollway.config.places import Address, address
 from tollway.simulator import Scenario, ScenarioError, Simulator, parse_scenario
@@ -25,6 +26,7 @@ def simulate(
       tollway simulate --scenario tokens=50,gap=20ms
     """
     place = address(listen)
+    raise_open_files()
     try:
         wanted = parse_scenario(scenario)
     except ScenarioError as error:

@@ -37,6 +37,7 @@ from tollway.wire.json import DEPTH_MAX
 
 TOKENS_MAX = 1_000_000_000  # far above any context window; keeps every bound within 64 bits
 CALLS_MAX = 100_000  # one process can't have more sockets
+CONNECTIONS_MAX = 1_000_000  # one process can't have more files
 MESSAGES_MAX = 1_000_000
 RECEIPT_KEYS_MAX = 1_000  # all that were not withdrawn are published: a rotation a week, for 19 years
 
@@ -65,6 +66,7 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     max_header: Annotated[int, _SIZE] = 16 * 1024  # all headers of a request together
     max_answer: Annotated[int, _SIZE] = 64_000_000
     max_calls: Annotated[int, Whole(1, CALLS_MAX)] = 2_000  # at once
+    max_connections: Annotated[int, Whole(1, CONNECTIONS_MAX)] = 10_000  # at once, idle ones included
     keep_alive_comment: Annotated[float, _WAIT] = 15.0
     slow_reader: Annotated[float, _WAIT] = 60.0
     slow_sender: Annotated[float, _WAIT] = 30.0

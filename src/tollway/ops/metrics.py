@@ -15,6 +15,7 @@ from tollway.domain.money import NANO_PER_USD
 from tollway.domain.observer import Granted, Limited
 from tollway.domain.record import CallRecord
 from tollway.domain.recount import Recount, RecountOutcome
+from tollway.ops.process import Process
 from tollway.ops.provider_metrics import ProviderMetrics
 from tollway.ops.tallies import Counter, Histogram
 
@@ -27,6 +28,7 @@ ALARMS = (
     "cluster_lost",
     "cluster_recovered",
     "config_reload_refused",
+    "connections_full",
     "ledger_chores_failed",
     "ledger_commit_refused",
     "ledger_commit_unknown",
@@ -53,6 +55,7 @@ class Metrics(Collector):
         self._calls_in_flight = calls_in_flight
         self._config_refused = config_refused
         self._cluster_lost = cluster_lost
+        self.process = Process()
         self._calls = Counter(
             "tollway_calls_total",
             "Calls that got a hold and have ended, by how; `code` is the error they were answered with, if any.",
@@ -186,3 +189,4 @@ class Metrics(Collector):
             "1 while the Valkey that replicas share can't be asked; else 0.",
             value=int(self._cluster_lost()),
         )
+        yield from self.process.collect()

@@ -74,6 +74,7 @@ class Connection(asyncio.Protocol):
         "_url",
         "_waiting",
         "_wrong",
+        "resumes",
         "transport",
         "write_paused",
     )
@@ -81,6 +82,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, site: Site, loop: asyncio.AbstractEventLoop) -> None:
         self.transport = cast(asyncio.Transport, None)
         self.write_paused = False
+        self.resumes = 0  # times that what waited to be written was taken, after there had been too much of it
         self._site = site
         self._loop = loop
         self._parser = httptools.HttpRequestParser(self)
@@ -130,6 +132,7 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.write_paused = False
+        self.resumes += 1
         for waiter in self._drain:
             if not waiter.done():
                 waiter.set_result(None)
@@ -257,6 +260,22 @@ class Connection(asyncio.Protocol):
         exchange = Exchange(self, scope, modern=modern, keep_alive=keep_alive, expects=expects)
         scope["extensions"] = {"tollway.client": exchange}
         return exchange
+
+    # --- what its server asks
+
+    @property
+    def resting_since(self) -> float | None:
+        """When its last request was answered, or a head came to be awaited, in the loop's time; None while a request is
+        under way, or the connection closes."""
+        turn, due = self._turn, self._due
+        if due == NEVER or self.transport.is_closing() or (turn is not None and not turn.complete):
+            return None
+        return due - (KEEP_ALIVE_S if turn is not None and self._head_bytes < 0 else self._site.limits().seconds)
+
+    @property
+    def settled(self) -> bool:
+        """Nothing is written for now but what is waiting: the answer is whole, or can't go on."""
+        return self.write_paused or self._turn is None or self._turn.complete or self.transport.is_closing()
 
     # --- the exchanges' side
 

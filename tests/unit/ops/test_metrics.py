@@ -1,5 +1,6 @@
 """What is counted, and that docs/metrics.md says so."""
 
+import asyncio
 import re
 from pathlib import Path
 from typing import Any
@@ -49,9 +50,12 @@ def served(**fields: Any) -> CallRecord:
 
 
 def exported(metrics: Metrics) -> dict[str, float]:
-    """Every sample of a scrape that isn't 0, as `name{label="value",...}`, labels in the order of their names."""
+    """Every sample of a scrape that isn't 0, as `name{label="value",...}`, labels in the order of their names; what
+    the system says of the process left out."""
     found = {}
     for family in text_string_to_metric_families(metrics.text().decode()):
+        if family.name.startswith("process_"):
+            continue
         for name, labels, value, *_ in family.samples:
             text = ",".join(f'{label}="{labels[label]}"' for label in sorted(labels))
             found[f"{name}{{{text}}}" if text else name] = value
@@ -200,6 +204,15 @@ def test_calls_in_flight_are_asked_for_at_every_scrape() -> None:
     assert [exported(metrics), exported(metrics)] == [{"tollway_calls_in_flight": 2}, {"tollway_calls_in_flight": 5}]
 
 
+def test_connections_are_asked_for_at_every_scrape_and_tasks_are_the_loops(metrics: Metrics) -> None:
+    metrics.process.connections = lambda: 3
+
+    async def scraped() -> dict[str, float]:
+        return exported(metrics)
+
+    assert asyncio.run(scraped()) == {"tollway_connections": 3, "tollway_tasks": 1}
+
+
 def test_routers_of_one_process_count_apart(metrics: Metrics) -> None:
     Metrics(lambda: 0, lambda: False, lambda: False).call_ended(served())
     assert exported(metrics) == {}
@@ -236,7 +249,15 @@ def described(metrics: Metrics) -> dict[str, tuple[str, str, str]]:
 def test_the_page_has_every_metric_and_no_other(everything: Metrics) -> None:
     rows = re.findall(r"^\| `(tollway_\w+)` \| (\w+) \| (.+?) \| (.+) \|$", PAGE, re.MULTILINE)
     page = {name: (kind, " ".join(sorted(re.findall(r"`(\w+)`", labels))), text) for name, kind, labels, text in rows}
-    assert page == described(everything)
+    shown = described(everything)
+    assert page == {name: of for name, of in shown.items() if not name.startswith("process_")}
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux")
+def test_the_page_names_what_is_told_of_the_process(everything: Metrics) -> None:
+    assert set(re.findall(r"`(process_\w+)`", PAGE)) == {
+        name for name in described(everything) if name.startswith("process_")
+    }
 
 
 def test_the_page_has_every_alarm_and_no_other() -> None:
@@ -246,6 +267,8 @@ def test_the_page_has_every_alarm_and_no_other() -> None:
 
 def test_names_follow_the_conventions_of_prometheus(everything: Metrics) -> None:
     for name, (kind, _, _) in described(everything).items():
+        if name.startswith("process_"):
+            continue  # theirs
         assert re.fullmatch(r"tollway(_[a-z]+)+", name)
         assert name.endswith("_total") == (kind == "counter"), name
         assert not re.search(r"_(seconds|usd)_(?!total$)", name), f"{name}: the unit stands last"

@@ -12,8 +12,9 @@ import pytest
 from tollway.egress.reply import refusal
 from tollway.server.connection import HeadLimits
 from tollway.server.exchange import App
-from tollway.server.listener import Listener
+from tollway.server.listener import Bounds, Listener
 
+BOUNDS = Bounds(connections=lambda: 100, slow_reader_s=lambda: 10.0, alarm=print)
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 
 
@@ -32,7 +33,8 @@ async def connected(sock: socket.socket) -> AsyncIterator[tuple[asyncio.StreamRe
 async def served(app: App) -> AsyncIterator[Callable[[bytes], Any]]:
     """A way to send bytes on a connection of their own and get all that comes until its end."""
     sock = socket.create_server(("127.0.0.1", 0))
-    listener = await Listener.open(sock, app, lambda: HeadLimits(16_384, 10.0), refusal)
+
+    listener = Listener.open(sock, app, lambda: HeadLimits(16_384, 10.0), refusal, BOUNDS)
 
     async def ask(data: bytes) -> bytes:
         async with connected(sock) as (reader, writer):
@@ -181,7 +183,7 @@ async def test_a_client_that_leaves_is_told_of_once_and_nothing_is_sent_to_it() 
         sent.set()
 
     sock = socket.create_server(("127.0.0.1", 0))
-    listener = await Listener.open(sock, app, lambda: HeadLimits(16_384, 10.0), refusal)
+    listener = Listener.open(sock, app, lambda: HeadLimits(16_384, 10.0), refusal, BOUNDS)
     async with connected(sock) as (reader, writer):
         writer.write(GET)
         await reader.readuntil(b"x\r\n")
@@ -201,7 +203,7 @@ async def test_a_server_that_closes_lets_an_answer_end_and_hangs_up_on_the_idle(
         await send(body(b"llo"))
 
     sock = socket.create_server(("127.0.0.1", 0))
-    listener = await Listener.open(sock, app, lambda: HeadLimits(16_384, 10.0), refusal)
+    listener = Listener.open(sock, app, lambda: HeadLimits(16_384, 10.0), refusal, BOUNDS)
     place = sock.getsockname()
     async with connected(sock) as (idle, _), connected(sock) as (reader, writer):
         writer.write(GET)
@@ -225,7 +227,7 @@ async def test_what_does_not_end_when_a_server_closes_is_cut() -> None:
         await asyncio.Event().wait()
 
     sock = socket.create_server(("127.0.0.1", 0))
-    listener = await Listener.open(sock, app, lambda: HeadLimits(16_384, 10.0), refusal)
+    listener = Listener.open(sock, app, lambda: HeadLimits(16_384, 10.0), refusal, BOUNDS)
     async with connected(sock) as (reader, writer):
         writer.write(GET)
         await begun.wait()

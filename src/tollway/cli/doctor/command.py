@@ -27,6 +27,7 @@ from tollway.config.load import configuration_file, load_ledger
 from tollway.config.problems import ConfigError
 from tollway.config.schema import Config
 from tollway.domain.clock import SystemClock
+from tollway.limits.files import Room
 from tollway.metering.price_list import PriceList
 from tollway.upstream.aiohttp_transport import AiohttpTransport
 
@@ -93,7 +94,7 @@ async def _examine(path: Path | None, complete: bool) -> list[Finding]:
         *clock([*answers, *own], config.auth.clock_skew),
         *outside,
         *came_in,
-        *machine(config.server.max_calls),
+        *machine(Room(config.server.max_calls, config.server.max_connections)),
     ]
 
 

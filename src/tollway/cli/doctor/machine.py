@@ -7,17 +7,16 @@ from importlib.metadata import PackageNotFoundError, version
 
 from tollway import __version__
 from tollway.cli.doctor.finding import Area, Finding
+from tollway.limits.files import Room, needed, room
 
-FILES_A_CALL = 2  # the caller's connection and the provider's
-FILES_BESIDE = 100  # the books, the listeners, the log, idle connections
 PACKAGES = ("aiohttp", "starlette", "uvloop", "msgspec")
 
 
-def machine(calls_max: int | None) -> list[Finding]:
-    """`calls_max` is server.max_calls; None when it isn't known."""
+def machine(wanted: Room | None) -> list[Finding]:
+    """`wanted` is server.max_calls and server.max_connections; None when they aren't known."""
     area = Area("machine")
-    if calls_max is not None:
-        open_files(area, calls_max, *resource.getrlimit(resource.RLIMIT_NOFILE))
+    if wanted is not None:
+        open_files(area, wanted, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
     packages = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
     area.ok(
         "versions",
@@ -26,19 +25,18 @@ def machine(calls_max: int | None) -> list[Finding]:
     return area.findings
 
 
-def open_files(area: Area, calls_max: int, soft: int, hard: int) -> None:
-    """`soft` and `hard` as getrlimit has them; the hard limit is what a user may raise the soft one to."""
-    needed = calls_max * FILES_A_CALL + FILES_BESIDE
-    if soft == resource.RLIM_INFINITY or soft >= needed:
-        area.ok("open files", f"enough for server.max_calls = {calls_max}")
+def open_files(area: Area, wanted: Room, hard: int) -> None:
+    """`hard` as getrlimit has it: what a router raises its own limit to."""
+    fits = room(None if hard == resource.RLIM_INFINITY else hard, *wanted)
+    if fits == wanted:
+        area.ok("open files", f"enough for {wanted.calls} calls and {wanted.connections} connections at once")
         return
-    fits = max(1, (soft - FILES_BESIDE) // FILES_A_CALL)
-    raised = hard == resource.RLIM_INFINITY or hard >= needed
-    how = f"ulimit -n {needed} before the start" if raised else "have the hard limit raised"
+    files = needed(*wanted)
     area.warning(
         "open files",
-        f"{soft} are allowed, {calls_max} calls at once need {needed}",
-        f"{how} (systemd: LimitNOFILE={needed}), or write server.max_calls = {fits}",
+        f"{hard} are allowed, {wanted.calls} calls and {wanted.connections} connections at once need {files}",
+        f"have the hard limit raised (ulimit -Hn; systemd: LimitNOFILE={files}), or write server.max_calls = "
+        f"{fits.calls} and server.max_connections = {fits.connections}",
     )
 
 

@@ -19,6 +19,7 @@ from tollway.cli.doctor.prices import OLD_DAYS, prices
 from tollway.cli.doctor.providers import listed, plain, tokens
 from tollway.config.load import loads
 from tollway.config.places import ledger_url
+from tollway.limits.files import Room
 from tollway.metering.price_book import OPERATOR, PriceRow
 from tollway.metering.price_list import ListedModel, price_list
 
@@ -237,20 +238,20 @@ def test_what_is_in_the_way_of_the_socket_is_a_problem(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("soft", "hard", "state"),
-    [(4_100, 4_100, "ok"), (resource.RLIM_INFINITY, resource.RLIM_INFINITY, "ok"), (1_024, 4_096, "warning")],
+    ("hard", "state"), [(12_100, "ok"), (resource.RLIM_INFINITY, "ok"), (12_099, "warning"), (1_024, "warning")]
 )
-def test_open_files_are_held_against_the_calls_that_are_allowed(soft: int, hard: int, state: str) -> None:
+def test_open_files_are_held_against_the_calls_and_connections_that_are_allowed(hard: int, state: str) -> None:
     area = Area("machine")
-    open_files(area, 2_000, soft, hard)
+    open_files(area, Room(2_000, 10_000), hard)
     assert states(area.findings) == [state]
 
 
-def test_the_number_of_calls_that_would_fit_is_told() -> None:
+def test_the_number_of_calls_and_connections_that_would_fit_is_told() -> None:
     area = Area("machine")
-    open_files(area, 2_000, 1_024, 1_048_576)
+    open_files(area, Room(2_000, 10_000), 1_024)
     assert area.findings[0].mend == (
-        "ulimit -n 4100 before the start (systemd: LimitNOFILE=4100), or write server.max_calls = 462"
+        "have the hard limit raised (ulimit -Hn; systemd: LimitNOFILE=12100), "
+        "or write server.max_calls = 462 and server.max_connections = 462"
     )
 
 
