@@ -10,6 +10,7 @@ from tollway.cli.common import CommandFailed, ConfigOption, JsonFlag, command, o
 from tollway.cli.ledger_backup import backup, restore
 from tollway.cli.ledger_entries import freeze, pay_provider, reverse, unfreeze
 from tollway.cli.ledger_export import export
+from tollway.cli.ledger_reconcile import reconciled
 from tollway.cli.ledger_recounts import recounts
 from tollway.cli.ledger_report import report
 from tollway.cli.progress import working
@@ -118,6 +119,7 @@ def audit(config: ConfigOption = None, as_json: JsonFlag = False) -> None:
 
 
 app.command("report")(report)
+app.command("reconcile")(reconciled)
 app.command("recounts")(recounts)
 app.command("backup")(backup)
 app.command("restore")(restore)

@@ -6,6 +6,7 @@ from typing import Protocol
 from tollway.domain.commands import Disabled, Frozen, Result, Statement
 from tollway.domain.recount import RecountSums
 from tollway.ledger.audit import AuditReport
+from tollway.ledger.billed import Entry
 from tollway.ledger.control import ControlCommand
 from tollway.ledger.report import Money
 from tollway.ledger.transfer import Transfer
@@ -30,6 +31,10 @@ class Desk(Protocol):
 
     def recounts(self, after_ms: int) -> list[RecountSums]:
         """Calls posted since, by provider and model, that our own tokenizer has counted again."""
+
+    def entries(self, provider: str, after_ms: int, before_ms: int) -> Iterator[Entry]:
+        """The posts of the calls that a provider (its account) served, and all voids: booked from `after_ms` on and
+        before `before_ms`. From one moment, and never all in memory."""
 
     def transfers(self) -> Iterator[Transfer]:
         """All there are, by their place; from one moment, and never all in memory."""

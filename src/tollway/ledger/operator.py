@@ -24,6 +24,8 @@ from tollway.domain.errors import LedgerUnusable
 from tollway.domain.recount import RecountSums
 from tollway.ledger.accounts import stored_account
 from tollway.ledger.audit import AuditReport
+from tollway.ledger.billed import Billed
+from tollway.ledger.billed import billed as billed_call
 from tollway.ledger.control import ControlCommand
 from tollway.ledger.desk import Desk
 from tollway.ledger.extra import postgres_desk
@@ -33,6 +35,7 @@ from tollway.ledger.report import MoneyReport, check_days
 from tollway.ledger.report import report as make_report
 from tollway.ledger.sqlite.backup import Copied
 from tollway.ledger.sqlite.desk import SqliteDesk
+from tollway.ledger.transfer import provider_account
 from tollway.ledger.usage import DAY_MS
 
 REF_CHARS_MAX = 200
@@ -104,6 +107,14 @@ def report(books: Books, first: dt.date | None = None, last: dt.date | None = No
     """The operator's money over a period of UTC days, both included. Raises ValueError (period) and LedgerUnusable."""
     check_days(first, last)
     return make_report(desk(books).money(), first, last)
+
+
+def billed(books: Books, provider: str, first: int, last: int) -> Iterator[Billed]:
+    """Calls that a provider may bill, of the days (numbers) from `first` to `last` and of one more on either side: what
+    is too much is for the reader to leave out. Raises LedgerUnusable."""
+    after_ms, before_ms = (first - 1) * DAY_MS, (last + 2) * DAY_MS
+    entries = desk(books).entries(provider_account(provider), after_ms, before_ms)
+    return (call for entry in entries if (call := billed_call(entry, provider)) is not None)
 
 
 def journal(books: Books, style: Format, first: dt.date | None = None, last: dt.date | None = None) -> Iterator[str]:

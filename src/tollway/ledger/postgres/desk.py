@@ -17,6 +17,7 @@ from tollway.domain.observer import NullObserver
 from tollway.domain.recount import RecountSums
 from tollway.ledger.audit import AuditReport, Rows, replay
 from tollway.ledger.batch import read_transfer, recount_sums
+from tollway.ledger.billed import Entry
 from tollway.ledger.control import ControlCommand
 from tollway.ledger.postgres.page import read_account
 from tollway.ledger.postgres.queries import QUERIES, migrations
@@ -102,6 +103,13 @@ class PostgresDesk:
     def recounts(self, after_ms: int) -> list[RecountSums]:
         with self._reading() as connection:
             return [recount_sums(row) for row in connection.execute(QUERIES["recounts"], (after_ms,))]
+
+    def entries(self, provider: str, after_ms: int, before_ms: int) -> Iterator[Entry]:
+        with self._reading() as connection, connection.cursor(name="billed") as rows:
+            rows.itersize = ROWS_AT_ONCE
+            rows.execute(QUERIES["billed"], (after_ms, before_ms, provider))
+            for row in rows:
+                yield Entry(*row)
 
     def transfers(self) -> Iterator[Transfer]:
         with self._reading() as connection, connection.cursor(name="transfers") as transfers:

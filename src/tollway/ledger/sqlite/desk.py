@@ -16,6 +16,7 @@ from tollway.domain.observer import NullObserver
 from tollway.domain.recount import RecountSums
 from tollway.ledger.audit import AuditReport
 from tollway.ledger.batch import read_transfer, recount_sums
+from tollway.ledger.billed import Entry
 from tollway.ledger.control import ControlCommand, ControlUnreachable, control
 from tollway.ledger.report import Money
 from tollway.ledger.sqlite import audit as audits
@@ -76,6 +77,11 @@ class SqliteDesk:
     def money(self) -> Money:
         with _Reading(self._path) as connection:
             return read_money(connection)
+
+    def entries(self, provider: str, after_ms: int, before_ms: int) -> Iterator[Entry]:
+        with _Reading(self._path) as connection:
+            for row in connection.execute(QUERIES["billed"], (after_ms, before_ms, provider)):
+                yield Entry(*row)
 
     def transfers(self) -> Iterator[Transfer]:
         with _Reading(self._path) as connection:

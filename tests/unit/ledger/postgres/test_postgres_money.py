@@ -22,8 +22,10 @@ from tollway.domain.seams import Ledger
 from tollway.ledger import mending, operator
 from tollway.ledger.postgres.store import PostgresLedger
 from tollway.ledger.sqlite.store import SqliteLedger
+from tollway.ledger.usage import DAY_MS
 
 CALLS = [new_id(1_767_225_600_000 + number) for number in range(5)]
+DAY = 1_767_225_600_000 // DAY_MS
 COMMANDS: list[Command] = [
     credit(1000, id="c1"),
     credit(50, OTHER, source="welcome", id="wrong"),
@@ -68,6 +70,12 @@ async def test_what_an_operator_sees_is_the_same_on_both_stores(url: LedgerUrl, 
     assert found == expected
     here, there = ["".join(operator.journal(books, "hledger")) for books in (url, path)]
     assert _unplaced(here) == _unplaced(there)
+    for provider in ("openai", "other", "nobody"):
+        here_billed, there_billed = [list(operator.billed(books, provider, DAY, DAY)) for books in (url, path)]
+        assert here_billed == there_billed
+        assert [call.cost for call in here_billed if call.cost] == {"openai": [80], "other": [70]}.get(provider, [])
+    for books in (url, path):
+        assert [*operator.billed(books, "openai", DAY + 2, DAY + 9), *operator.billed(books, "other", 0, DAY - 2)] == []
     assert operator.audit(url).differences == []
     assert list(mending.frozen(url)) == list(mending.frozen(path)) == [OTHER]
 

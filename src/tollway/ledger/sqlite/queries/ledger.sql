@@ -403,6 +403,23 @@ LEFT JOIN accounts AS wallet ON wallet.no = transfer.account AND transfer.kind =
 WHERE transfer.kind NOT IN ('hold', 'void', 'expire')
 GROUP BY day, transfer.kind, transfer.counterparty, wallet.id
 
+-- name: billed
+-- Calls that were posted with a provider, and all that were given back; what was reversed has been charged nothing.
+SELECT
+    transfer.id, transfer.kind, transfer.at_ms, coalesce(transfer.model, ''),
+    CASE WHEN reversal.seq IS NULL THEN transfer.amount ELSE 0 END,
+    coalesce(transfer.cost, 0), coalesce(reversal.price, 0), calls.record
+FROM transfers AS transfer
+LEFT JOIN transfers AS reversal ON reversal.id = transfer.id AND reversal.kind = 'reverse'
+LEFT JOIN calls ON calls.seq = transfer.seq
+WHERE transfer.at_ms >= ?
+    AND transfer.at_ms < ?
+    AND (
+        transfer.kind = 'void'
+        OR transfer.kind = 'post' AND transfer.counterparty IN (SELECT no FROM accounts WHERE id = ?)
+    )
+ORDER BY transfer.seq
+
 -- name: unsettled
 -- Holds that expired and were never posted.
 SELECT
