@@ -144,7 +144,7 @@ def _kept(columns: Sequence[str], rows: Sequence[Sequence[str]], wanted: Contain
     left = out.width + COLUMN_GAP
     for name, *cells in zip(columns, *rows, strict=True):
         words = [*cells, *name.split()] if name in wanted else name.split()
-        left -= COLUMN_GAP + max(map(cell_len, words))
+        left -= COLUMN_GAP + max(map(cell_len, words), default=0)
     return wanted if left >= 0 else ()
 
 

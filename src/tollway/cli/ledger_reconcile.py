@@ -263,9 +263,7 @@ def _print(provider: str, invoice: Invoice, found: Reconciliation, limit: int) -
     print_table((period, *figures, ""), rows, right=figures)
     if found.lines:
         out.print()
-        shown = [_cells(line) for line in found.lines[:LINES_SHOWN]]
-        headers = tuple(name.replace("_usd", " USD") for name in LINE_COLUMNS)
-        print_table(headers, shown, right=(headers[1], *headers[6:9]), whole=("id", "call"))
+        _print_lines(found.lines[:LINES_SHOWN])
     hidden = len(found.lines) + found.left_out - LINES_SHOWN
     if hidden > 0:
         out.print(f"and {hidden} more: --csv and --json have them")
@@ -274,6 +272,31 @@ def _print(provider: str, invoice: Invoice, found: Reconciliation, limit: int) -
         out.print(note)
     verdict = "it reconciles" if found.disputed <= limit else "IT DOES NOT RECONCILE"
     out.print(f"{verdict}: {format_usd(found.disputed)} USD disputed, {format_usd(limit)} USD tolerated")
+
+
+def _print_lines(lines: Sequence[Line]) -> None:
+    """Without columns that say nothing."""
+    rows = [
+        (
+            line.what,
+            "" if line.line is None else str(line.line),
+            _day(line.day),
+            line.model,
+            line.id or line.call,
+            format_usd(line.theirs),
+            format_usd(line.ours),
+            line.note,
+        )
+        for line in lines
+    ]
+    kept = [place for place, cells in enumerate(zip(*rows, strict=True)) if any(cells)]
+    headers = ("what", "line", "day", "model", "id", "theirs USD", "ours USD", "note")
+    print_table(
+        [headers[place] for place in kept],
+        [[row[place] for place in kept] for row in rows],
+        right=("line", "theirs USD", "ours USD"),
+        whole=("id",),
+    )
 
 
 def _amounts(sums: Sums) -> tuple[str, str, str]:

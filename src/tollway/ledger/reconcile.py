@@ -88,6 +88,8 @@ class Reconciliation(msgspec.Struct, kw_only=True):
 def period_of(invoice: Invoice, first: int | None, last: int | None) -> tuple[int, int]:
     """The days that are compared, both included: those given, else those of the rows. Raises InvoiceError."""
     days = [row.day for row in invoice.rows if row.day is not None]
+    if (first is None or last is None) and not invoice.rows:
+        raise InvoiceError("it has no rows: say --from and --to, to see what it should have had")
     if (first is None or last is None) and not days:
         raise InvoiceError("it has no days: say --from and --to, or which column they are in with --column day=HEADER")
     first, last = min(days) if first is None else first, max(days) if last is None else last

@@ -265,8 +265,10 @@ def test_the_period_is_that_of_the_rows_unless_it_is_said() -> None:
     with pytest.raises(InvoiceError, match="ends before it begins"):
         period_of(rows, DAY + 9, None)
     for first, last in ((None, None), (DAY, None), (None, DAY)):
-        with pytest.raises(InvoiceError, match="it has no days: say --from and --to"):
+        with pytest.raises(InvoiceError, match="it has no rows: say --from and --to"):
             period_of(invoice([]), first, last)
+        with pytest.raises(InvoiceError, match="it has no days: say --from and --to"):
+            period_of(invoice([["r", "", "m", "", "", "1"]]), first, last)
     assert period_of(invoice([]), DAY, DAY) == (DAY, DAY)
 
 
