@@ -16,7 +16,7 @@ from tollway.domain.recount import Recount
 # --- commands
 
 
-class Hold(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class Hold(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """Reserve the largest of `bounds` that fits the free balance. `id` is the call's id."""
 
     id: str
@@ -29,7 +29,7 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     claim: Claim | None = None  # the Idempotency-Key that it comes with
 
 
-class Post(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class Post(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """Finish a hold: the wallet pays `price`, the provider is owed `cost`, the remainder is revenue or, when negative,
     operator loss. What `price` is over the hold comes from the free balance up to `over_max`, else is operator loss."""
 
@@ -42,14 +42,14 @@ class Post(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     kept: Kept | None = None  # the answer, for a call that claimed an Idempotency-Key and was a success
 
 
-class Void(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class Void(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """Give a hold back whole."""
 
     id: str
     record: CallRecord
 
 
-class Credit(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class Credit(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """Money that came in from `source` ("operator", "welcome"). `source_max`: the most the source may ever give."""
 
     id: str
@@ -60,7 +60,7 @@ class Credit(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     source_max: int | None = None
 
 
-class BurnNonce(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class BurnNonce(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """Use a nonce up: the first burn of (account, nonce) is granted, every later one refused."""
 
     account: str
@@ -68,7 +68,7 @@ class BurnNonce(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     expires_ms: int  # after it the row may be forgotten
 
 
-class Revoke(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class Revoke(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """Refuse a signed message until it expires by itself."""
 
     account: str
@@ -76,7 +76,7 @@ class Revoke(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     expires_ms: int
 
 
-class NoteDelivery(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class NoteDelivery(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """What became of a posted call's answer, once its end was handed over. Not money: nobody waits for the disk, and a
     crash leaves the record's own word, which is `unknown`. The first note stays."""
 
@@ -84,7 +84,7 @@ class NoteDelivery(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     delivery: Delivery
 
 
-class NoteRecount(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class NoteRecount(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """Our own tokenizer's count of a posted call, which came after the post. Not money. The first note stays."""
 
     id: str  # the call's
@@ -98,14 +98,14 @@ class Disabled(msgspec.Struct, frozen=True, kw_only=True):
     why: str | None = None
 
 
-class SetProvider(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class SetProvider(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """Take a provider out of service for calls to come, or with None back into it. The last word holds."""
 
     provider: str
     disabled: Disabled | None
 
 
-class CreateKey(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class CreateKey(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """Give out a delegated key. Of its secret only the hash is ever known here."""
 
     key: Key
@@ -116,7 +116,7 @@ class CreateKey(msgspec.Struct, frozen=True, kw_only=True, tag=True):
         return self.key.id
 
 
-class EndKey(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class EndKey(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """Take a key's powers away, for calls to come, for good. The key stays known."""
 
     id: str
@@ -131,7 +131,7 @@ class Frozen(msgspec.Struct, frozen=True, kw_only=True):
     why: str
 
 
-class SetFrozen(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class SetFrozen(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """Refuse a wallet's holds from now on, or with None grant them again. What is held already runs its course. The
     last word holds."""
 
@@ -139,7 +139,7 @@ class SetFrozen(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     frozen: Frozen | None
 
 
-class Reverse(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class Reverse(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """Take back a credit, or what a posted call was charged; at most once. The entry that is reversed stays."""
 
     id: str  # of the credit or the call
@@ -148,7 +148,7 @@ class Reverse(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     provider: bool = False  # call: the provider is no longer owed its cost
 
 
-class Pay(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class Pay(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """Money that went to a provider, out of `source`."""
 
     id: str
@@ -179,17 +179,17 @@ Command = (
 # --- results
 
 
-class Held(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class Held(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True):
     amount: int  # the bound that was granted
     available: int  # what is free after it
 
 
-class Insufficient(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class Insufficient(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True):
     available: int  # to this caller: the lesser of the two
     short: Literal["balance", "key"] = "balance"  # which has less
 
 
-class Claimed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class Claimed(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """No hold was made: another call has claimed the Idempotency-Key."""
 
     id: str  # of that call
@@ -197,56 +197,56 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     same: bool  # both calls make the same request
 
 
-class Posted(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class Posted(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True):
     charged: int  # what the wallet paid in the end
     loss: int  # what the operator bore
     available: int
     late: bool = False  # the hold had expired: booked as an overrun
 
 
-class Voided(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class Voided(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True):
     available: int
 
 
-class Credited(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class Credited(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True):
     available: int
 
 
-class Burned(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class Burned(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True):
     pass
 
 
-class Revoked(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class Revoked(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True):
     pass
 
 
-class Noted(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class Noted(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True):
     pass
 
 
-class ProviderSet(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class ProviderSet(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True):
     pass
 
 
-class KeyCreated(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class KeyCreated(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True):
     pass
 
 
-class KeyEnded(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class KeyEnded(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True):
     at_ms: int  # the first time that it was said
 
 
-class FrozenSet(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class FrozenSet(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True):
     pass
 
 
-class Reversed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class Reversed(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True):
     account: str  # the wallet
     change: int  # of its balance: over 0 for a call, below 0 for a credit
     available: int
 
 
-class Paid(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class Paid(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True):
     owed: int  # to the provider after it; below 0 when it was paid in advance
 
 
@@ -272,7 +272,7 @@ RefusalReason = Literal[
 ]
 
 
-class Refused(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class Refused(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True):
     """A command that breaks a rule. Nothing was booked."""
 
     reason: RefusalReason

@@ -15,7 +15,7 @@ EstimateOrigin = Literal["bytes", "tokenizer"]  # four bytes of text are a token
 Delivery = Literal["complete", "partial", "none", "unknown"]
 
 
-class CallRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class CallRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Written with the post or void. Money in nano-USD, times in Unix milliseconds."""
 
     id: str

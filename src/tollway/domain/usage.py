@@ -3,7 +3,7 @@
 import msgspec
 
 
-class Usage(msgspec.Struct, frozen=True, kw_only=True):
+class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Tokens as OpenAI's `usage` counts them: details are parts of their total, not additions to it."""
 
     prompt: int
@@ -17,7 +17,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     image_output: int = 0  # completion_tokens_details.image_tokens
 
 
-class Counted(msgspec.Struct, frozen=True, kw_only=True):
+class Counted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A call's text in tokens, by our own tokenizer. No template, and nothing that isn't text."""
 
     vocabulary: str
@@ -28,7 +28,7 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True):
     plain_completion: bool = False  # the answer is text alone
 
 
-class Generated(msgspec.Struct, frozen=True, kw_only=True):
+class Generated(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What was read of an answer: the basis of our own count when the provider's usage is missing or impossible."""
 
     text_bytes: int = 0  # UTF-8 bytes of content, reasoning, refusals and tool-call arguments
@@ -36,7 +36,7 @@ class Generated(msgspec.Struct, frozen=True, kw_only=True):
     counted: Counted | None = None  # of the same text, where our tokenizer knows the model's vocabulary
 
 
-class Charge(msgspec.Struct, frozen=True, kw_only=True):
+class Charge(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A finished call in money. `price` is asked of the wallet, `cost` is owed to the provider; nano-USD."""
 
     usage: Usage

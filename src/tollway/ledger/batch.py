@@ -4,6 +4,7 @@ Knows the shape of rows, but neither SQL nor the rules by which rows come about.
 """
 
 import asyncio
+from collections import defaultdict
 from typing import Any
 
 from tollway.domain.answer import RESPONSE_ID_CHARS_MAX
@@ -48,7 +49,7 @@ class Batch:
     def __init__(self) -> None:
         self.number = 0
         self.commands = 0
-        self.rows: dict[str, list[Any]] = {}
+        self.rows: defaultdict[str, list[Any]] = defaultdict(list)
         self.subjects: set[object] = set()  # what it is about, see `subject_of`
         self.touched: dict[int, Account] = {}
         self.state: Row = ()
@@ -68,16 +69,17 @@ class Batch:
             if decision.note is not None:
                 self._add_note(decision.note)
             return
+        kind = transfer.kind
         self.subjects.add(transfer.id)
         touched = self.touched
         for debit, credit, _, _ in decision.legs:
             touched[debit.no] = debit
             touched[credit.no] = credit
-        self._add_transfer(transfer, decision, epoch)
+        self.rows[f"insert_{kind}"].extend(_row(transfer, decision, epoch))
         if record is not None and decision.record is not None:
             response_id = (decision.record.response_id or "")[:RESPONSE_ID_CHARS_MAX]
-            self._append("insert_call", (transfer.seq, response_id, bytearray(record)))
-            if transfer.kind == "post":
+            self.rows["insert_call"].extend((transfer.seq, response_id, bytearray(record)))
+            if kind == "post":
                 self._count(decision.legs[0][0].no, transfer, decision.record)
         if decision.claim is not None:
             self._add_claim(decision.claim, decision.answer)
@@ -135,42 +137,6 @@ class Batch:
             if not waiter.done():
                 waiter.set_exception(error)
 
-    def _add_transfer(self, transfer: Transfer, decision: Decision, epoch: int) -> None:
-        """Every transfer's wallet has its number by now."""
-        kind = transfer.kind
-        common = (
-            transfer.seq,
-            transfer.id,
-            transfer.at_ms,
-            account_of(transfer, decision.legs).no,
-            transfer.previous,
-            transfer.amount,
-            transfer.available,
-        )
-        if kind == "hold":
-            bounds = json.encode(transfer.bounds).decode()
-            unlimited = 1 if transfer.unlimited else 0
-            self._append("insert_hold", (*common, epoch, bounds, unlimited, transfer.model, transfer.key))
-        elif kind == "post":
-            self._append(
-                "insert_post",
-                (
-                    *common,
-                    decision.legs[1][1].no,
-                    transfer.model,
-                    transfer.held,
-                    transfer.price,
-                    transfer.cost,
-                    -1 if transfer.over_max is None else transfer.over_max,
-                    1 if transfer.late else 0,
-                    transfer.key,
-                ),
-            )
-        elif kind in ("void", "expire"):
-            self._append(f"insert_{kind}", (*common, transfer.model, transfer.held, transfer.key))
-        else:
-            self._append(f"insert_{kind}", (*common, *_entry(transfer, decision)))
-
     def _add_note(self, note: Note) -> None:
         if isinstance(note, BurnNonce):
             self._append("insert_nonce", (note.account, note.nonce, note.expires_ms))
@@ -216,10 +182,7 @@ class Batch:
             self.forget_claims(FORGET_EACH, claim.at_ms)
 
     def _append(self, query: str, row: Row) -> None:
-        rows = self.rows.get(query)
-        if rows is None:
-            rows = self.rows[query] = []
-        rows += row
+        self.rows[query].extend(row)
 
 
 def recount_row(note: RecountNote) -> Row:
@@ -270,12 +233,39 @@ def subject_of(command: Command) -> object:
     return command.message_hash if isinstance(command, Revoke) else command.id
 
 
-def _entry(transfer: Transfer, decision: Decision) -> Row:
-    """What an entry that is no call's has beyond what every transfer has."""
-    entry: Row = (counterparty_of(transfer, decision.legs).no, transfer.ref)
-    if transfer.kind != "credit":
+def _row(transfer: Transfer, decision: Decision, epoch: int) -> Row:
+    """What the query of its kind writes. Every transfer's wallet has its number by now."""
+    kind, legs = transfer.kind, decision.legs
+    common = (
+        transfer.seq,
+        transfer.id,
+        transfer.at_ms,
+        account_of(transfer, legs).no,
+        transfer.previous,
+        transfer.amount,
+        transfer.available,
+    )
+    if kind == "hold":
+        bounds = json.encode(transfer.bounds).decode()
+        return (*common, epoch, bounds, 1 if transfer.unlimited else 0, transfer.model, transfer.key)
+    if kind == "post":
+        return (
+            *common,
+            legs[1][1].no,
+            transfer.model,
+            transfer.held,
+            transfer.price,
+            transfer.cost,
+            -1 if transfer.over_max is None else transfer.over_max,
+            1 if transfer.late else 0,
+            transfer.key,
+        )
+    if kind in ("void", "expire"):
+        return (*common, transfer.model, transfer.held, transfer.key)
+    entry: Row = (*common, counterparty_of(transfer, legs).no, transfer.ref)
+    if kind != "credit":
         entry = (*entry, transfer.unlimited)
-    if transfer.kind == "reverse":
+    if kind == "reverse":
         entry = (*entry, transfer.model, transfer.price, transfer.cost)
     return entry
 

@@ -29,9 +29,10 @@ from tollway.domain.commands import (
     Void,
 )
 from tollway.domain.ids import id_time_ms
+from tollway.domain.keys import Key as Terms
 from tollway.domain.keys import key_of
 from tollway.ledger.book import decide
-from tollway.ledger.claims import Claims, place_wanted
+from tollway.ledger.claims import Claims, place_of
 from tollway.ledger.decision import Decision, Expire, KnownClaim, KnownKey, Note
 from tollway.ledger.transfer import (
     LOSS,
@@ -43,7 +44,6 @@ from tollway.ledger.transfer import (
     source_account,
 )
 
-Chained = Hold | Post | Void | Credit | NoteDelivery | NoteRecount | Reverse | Pay  # that belong to a chain
 Key = tuple[Literal["account", "chain", "key", "claim"], str]
 
 # A revocation is kept for a day beyond its message's expiry, so that a clock set back can't bring the message to life.
@@ -121,36 +121,64 @@ class Books:
     def missing(self, commands: Sequence[Command], at_ms: int) -> list[Key]:
         """What the book needs for these, if it decides them at `at_ms`, and isn't in memory."""
         missing: list[Key] = []
-        created = {command.id: command.key for command in commands if isinstance(command, CreateKey)}
         for command in commands:
-            if isinstance(command, (BurnNonce, Revoke, SetProvider, SetFrozen)):
-                continue
-            if isinstance(command, (CreateKey, EndKey)):
+            if isinstance(command, Hold):
+                self._for_hold(command, commands, at_ms, missing)
+            elif isinstance(command, Post):
+                self._for_post(command, missing)
+            elif isinstance(command, (CreateKey, EndKey)):
                 if command.id not in self.keys:
                     missing.append(("key", command.id))
-                continue
-            if self.must_look_up(command.id):
-                missing.append(("chain", command.id))
-            missing += [("account", own) for own in self._accounts_of(command) if own not in self.accounts]
-            place = place_wanted(command, self.chain)
-            if place is not None and place not in self.claims:
-                missing.append(("claim", place))
-            key = self._key_of(command)
-            if not key:
-                continue
-            if key not in self.keys:
-                missing.append(("key", key))
-            elif isinstance(command, Hold):
-                known = self.keys[key]
-                terms = created.get(key) if known is None else known.key
-                if terms is not None and (spending := terms.spending(at_ms)) not in self.accounts:
-                    missing.append(("account", spending))
+            elif not isinstance(command, (BurnNonce, Revoke, SetProvider, SetFrozen)):
+                self._for_chain(command.id, missing)
+                for account in self._accounts_of(command):
+                    self._for_account(account, missing)
         return missing
 
-    def _accounts_of(self, command: Chained) -> list[str]:
+    def _for_hold(self, hold: Hold, commands: Sequence[Command], at_ms: int, missing: list[Key]) -> None:
+        self._for_chain(hold.id, missing)
+        self._for_account(hold.account, missing)
+        if hold.claim is not None:
+            self._for_claim(place_of(hold.account, hold.claim.key), missing)
+        if not hold.key:
+            return
+        if hold.key not in self.keys:
+            missing.append(("key", hold.key))
+            return
+        known = self.keys[hold.key]
+        terms = _made_by(commands, hold.key) if known is None else known.key
+        if terms is not None:
+            self._for_account(terms.spending(at_ms), missing)
+
+    def _for_post(self, post: Post, missing: list[Key]) -> None:
+        self._for_account(provider_account(post.provider), missing)
+        chain = self.chain(post.id)
+        if not chain:
+            self._for_chain(post.id, missing)
+            return
+        hold = chain[0]
+        self._for_account(hold.account, missing)
+        if post.kept is not None:
+            self._for_claim(place_of(hold.account, post.kept.key), missing)
+        if hold.key:
+            self._for_account(hold.key, missing)
+            if key_of(hold.key) not in self.keys:
+                missing.append(("key", key_of(hold.key)))
+
+    def _for_chain(self, id: str, missing: list[Key]) -> None:
+        if self.must_look_up(id):
+            missing.append(("chain", id))
+
+    def _for_account(self, account: str, missing: list[Key]) -> None:
+        if account not in self.accounts:
+            missing.append(("account", account))
+
+    def _for_claim(self, place: str, missing: list[Key]) -> None:
+        if place not in self.claims:
+            missing.append(("claim", place))
+
+    def _accounts_of(self, command: Void | Credit | NoteDelivery | NoteRecount | Reverse | Pay) -> list[str]:
         """Those that a command moves, as far as it and the chain of its id tell."""
-        if isinstance(command, Hold):
-            return [command.account]
         if isinstance(command, Credit):
             return [command.account, source_account(command.source)]
         if isinstance(command, Pay):
@@ -161,16 +189,7 @@ class Books:
             found.append(chain[-1].counterparty)
         if chain and chain[0].key:
             found.append(chain[0].key)
-        if isinstance(command, Post):
-            found.append(provider_account(command.provider))
         return found
-
-    def _key_of(self, command: Chained) -> str:
-        """The key whose limit decides on a command, "" where none does."""
-        if isinstance(command, Hold):
-            return command.key
-        chain = self.chain(command.id) if isinstance(command, Post) else ()
-        return key_of(chain[0].key) if chain else ""
 
     def drop_older_keys(self, needed: Iterable[str]) -> None:
         """Keep the younger half, and those in `needed`. Only for a store that has committed the others."""
@@ -270,6 +289,11 @@ class Books:
         else:
             before = self.pending.pop(transfer.id, None)
             self._ended[transfer.id] = (*(before or self.chain(transfer.id)), transfer)
+
+
+def _made_by(commands: Sequence[Command], key: str) -> Terms | None:
+    """The delegated key of that id which `commands` make."""
+    return next((command.key for command in commands if isinstance(command, CreateKey) and command.id == key), None)
 
 
 def _digest(account: str, nonce: str) -> bytes:

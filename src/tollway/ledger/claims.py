@@ -6,13 +6,11 @@ its key go.
 """
 
 import hashlib
-from collections.abc import Callable
 
 import msgspec
 
-from tollway.domain.commands import Claimed, Command, Hold, Post
+from tollway.domain.commands import Claimed, Hold, Post
 from tollway.ledger.decision import Decision, KnownClaim, View, state_of
-from tollway.ledger.transfer import Transfer
 
 CLAIM_MS = 24 * 3600 * 1000  # from the hold
 READ_MAX = 4096  # claims kept in memory that were read from a store: callers decide how many are asked for
@@ -23,15 +21,6 @@ FORGET_MAX = 100  # and once a minute. Each may have a megabyte: a batch must no
 def place_of(account: str, key: str) -> str:
     """What a claim is found by: one word for an account and a hashed key, since a key is its account's alone."""
     return hashlib.blake2b(f"{account}\n{key}".encode(), digest_size=16).hexdigest()
-
-
-def place_wanted(command: Command, chain: Callable[[str], tuple[Transfer, ...]]) -> str | None:
-    """The claim that is needed to decide `command`."""
-    if isinstance(command, Hold):
-        return None if command.claim is None else place_of(command.account, command.claim.key)
-    if isinstance(command, Post) and command.kept is not None and (known := chain(command.id)):
-        return place_of(known[0].account, command.kept.key)
-    return None
 
 
 def taken(command: Hold, view: View, at_ms: int) -> Claimed | None:

@@ -181,8 +181,9 @@ def answer_of(transfer: Transfer) -> Result | None:
     if transfer.kind == "hold":
         return Held(amount=transfer.amount, available=transfer.available)
     if transfer.kind == "post":
-        loss = max(0, transfer.cost - transfer.amount)
-        return Posted(charged=transfer.amount, loss=loss, available=transfer.available, late=transfer.late)
+        charged, cost = transfer.amount, transfer.cost
+        loss = cost - charged if cost > charged else 0
+        return Posted(charged=charged, loss=loss, available=transfer.available, late=transfer.late)
     if transfer.kind == "void":
         return Voided(available=transfer.available)
     if transfer.kind == "credit":

@@ -67,14 +67,14 @@ def reserve(command: Hold, view: View, seq: int, at_ms: int) -> Decision:
             return Decision(Insufficient(available=max(allowed, 0), short="key"))
         return Decision(Insufficient(available=available))
     transfer = Transfer(
-        seq=seq,
-        id=command.id,
-        kind="hold",
-        at_ms=at_ms,
-        account=command.account,
-        previous=wallet.last_seq,
-        amount=granted,
-        available=available - granted,
+        seq,
+        command.id,
+        "hold",
+        at_ms,
+        command.account,
+        wallet.last_seq,
+        granted,
+        available - granted,
         bounds=bounds,
         unlimited=command.unlimited,
         model=command.model,
@@ -86,9 +86,9 @@ def reserve(command: Hold, view: View, seq: int, at_ms: int) -> Decision:
 def post(command: Post, view: View, seq: int, at_ms: int) -> Decision:
     chain = view.chain(command.id)
     cell = TABLE[state_of(chain)]["post"]
-    if isinstance(cell, Refused):
-        return Decision(cell)
-    if cell == SAME:
+    if cell != "posted":
+        if isinstance(cell, Refused):
+            return Decision(cell)
         before = post_of(chain)
         return Decision(answer_of(before) if _same_post(command, before) else REUSED)
     price, cost, over_max = command.price, command.cost, command.over_max
@@ -98,16 +98,17 @@ def post(command: Post, view: View, seq: int, at_ms: int) -> Decision:
     late = len(chain) > 1
     held = 0 if late else hold.amount
     wallet = view.account(hold.account)
-    charged = _charged(command, hold, held, wallet.available, left_over(hold, view))
+    available = wallet.available
+    charged = _charged(command, hold, held, available, left_over(hold, view))
     transfer = Transfer(
-        seq=seq,
-        id=command.id,
-        kind="post",
-        at_ms=at_ms,
-        account=hold.account,
-        previous=wallet.last_seq,
-        amount=charged,
-        available=wallet.available + held - charged,
+        seq,
+        command.id,
+        "post",
+        at_ms,
+        hold.account,
+        wallet.last_seq,
+        charged,
+        available + held - charged,
         counterparty=provider_account(command.provider),
         model=command.record.model or hold.model,
         held=held,
@@ -123,8 +124,11 @@ def post(command: Post, view: View, seq: int, at_ms: int) -> Decision:
 def _charged(command: Post, hold: Transfer, held: int, available: int, allowed: int | None) -> int:
     """What the wallet pays: the price within the hold, then what is over it as far as that is free, and allowed by
     the caller and by the limit of the key that the hold was made through (`allowed`)."""
-    within = min(command.price, hold.amount)
-    over = command.price - within
+    price = command.price
+    if price <= held:
+        return price  # as most do
+    within = min(price, hold.amount)
+    over = price - within
     if command.over_max is not None:
         over = min(over, command.over_max)
     secured = min(within, held)
@@ -145,14 +149,14 @@ def give_back(command: Void | Expire, view: View, seq: int, at_ms: int) -> Decis
     hold = chain[0]
     wallet = view.account(hold.account)
     transfer = Transfer(
-        seq=seq,
-        id=command.id,
-        kind=kind,
-        at_ms=at_ms,
-        account=hold.account,
-        previous=wallet.last_seq,
-        amount=hold.amount,
-        available=wallet.available + hold.amount,
+        seq,
+        command.id,
+        kind,
+        at_ms,
+        hold.account,
+        wallet.last_seq,
+        hold.amount,
+        wallet.available + hold.amount,
         model=hold.model,
         held=hold.amount,
         key=hold.key,

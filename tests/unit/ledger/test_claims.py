@@ -10,7 +10,7 @@ from helpers.ledgers import OTHER, START_MS, WALLET, credit, fresh_id, hold, pos
 from tollway.domain.claims import Claim, Kept
 from tollway.domain.commands import Claimed, Command, Held, Hold, Post, Posted, Refused
 from tollway.ledger import claims
-from tollway.ledger.books import Books
+from tollway.ledger.books import Books, Key
 from tollway.ledger.claims import CLAIM_MS, Claims, place_of
 from tollway.ledger.decision import Decision, Expire, KnownClaim
 from tollway.ledger.transfer import COUNTER_NANO_MAX, REVENUE, provider_account
@@ -29,6 +29,9 @@ class Ledger:
         decision = self.books.decide(command, at_ms)
         self.books.enter(decision)
         return decision
+
+    def lacks(self, command: Command) -> list[Key]:
+        return [key for key in self.books.missing([command], START_MS) if key[0] == "claim"]
 
 
 def keyed(id: str, key: str = KEY, request: str = REQUEST) -> Hold:
@@ -153,12 +156,10 @@ def test_a_post_keeps_nothing_under_a_key_that_its_call_has_not_claimed(key: str
 def test_only_holds_and_posts_with_a_key_want_a_claim() -> None:
     ledger, own = Ledger(), fresh_id()
     ledger.tell(keyed(own))
-    kept, wanted, chain = Kept(key=KEY, answer=b"{}"), place_of(WALLET, KEY), ledger.books.chain
-    assert claims.place_wanted(keyed(own), chain) == wanted
-    assert claims.place_wanted(keeping(own, kept), chain) == wanted
-    assert claims.place_wanted(keeping(fresh_id(), kept), chain) is None
-    assert claims.place_wanted(keeping(own, None), chain) is None
-    assert claims.place_wanted(hold(1), chain) is None
+    ledger.books.claims = Claims()
+    kept = Kept(key=KEY, answer=b"{}")
+    assert ledger.lacks(keyed(fresh_id())) == ledger.lacks(keeping(own, kept)) == [("claim", place_of(WALLET, KEY))]
+    assert ledger.lacks(keeping(fresh_id(), kept)) == ledger.lacks(keeping(own, None)) == ledger.lacks(hold(1)) == []
 
 
 def test_a_place_tells_accounts_and_keys_apart_and_shows_neither() -> None:

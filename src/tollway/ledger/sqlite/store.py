@@ -57,6 +57,7 @@ FORGET_EVERY_MS = 60_000
 RECOVER_DELAY_S_MIN = 0.05  # between attempts to commit a probe, doubled each time
 RECOVER_DELAY_S_MAX = 5.0
 NOTE_DELAY_S = 0.25  # how long what nobody waits for may wait for a commit that others need
+DECIDED = frozenset((Hold, NoteDelivery))  # commands that are answered before they are on disk
 RETRY_AFTER_MS = 1000  # what a caller is told while commits fail
 
 Phase = Literal["opening", "up", "down", "closing", "closed"]
@@ -104,7 +105,8 @@ class SqliteLedger:
             ledger._reader = Reader(path)
             for hold in tuple(ledger._books.pending):
                 ledger._carry_out(Expire(id=hold), clock.now_ms())
-            await ledger._settled()
+            if (committed := ledger._commit()) is not None:
+                await committed
             ledger._phase = "up"
         except BaseException as error:
             await ledger._let_go()
@@ -134,13 +136,12 @@ class SqliteLedger:
                 result = self._carry_out(command, at_ms)
                 assert result is not None, "a command is always answered"
                 results.append(result)
-                if not isinstance(command, (Hold, NoteDelivery)):
-                    durable = True
+                durable = durable or type(command) not in DECIDED
         except AssertionError as error:
             self._go_down("ledger_fault", f"memory contradicts itself: {error}")
             raise LedgerUnavailable("The ledger found a fault in itself and booked nothing.") from error
-        if durable:
-            await self._settled()
+        if durable and (committed := self._commit()) is not None:
+            await committed
         return results
 
     async def balance(self, account: str) -> Balance | None:
@@ -195,7 +196,8 @@ class SqliteLedger:
             self._queued.add_secret(name, self._new_secrets[name])
             self._schedule()
         value = self._new_secrets[name]
-        await self._settled()
+        if (committed := self._commit()) is not None:
+            await committed
         self._secrets[name] = value
         return value
 
@@ -204,8 +206,9 @@ class SqliteLedger:
             return
         self._phase = "closing"
         while self._writing is not None or self._queued.commands:
-            with contextlib.suppress(LedgerUnavailable, LedgerOutcomeUnknown):
-                await self._settled()
+            if (committed := self._commit()) is not None:
+                with contextlib.suppress(LedgerUnavailable, LedgerOutcomeUnknown):
+                    await committed
         await self._let_go()
 
     # --- booking
@@ -229,20 +232,22 @@ class SqliteLedger:
             record = json.encode(decision.record) if decision.record is not None else None
             self._books.enter(decision)
             self._queued.add(decision, record, self._epoch)
-            if isinstance(command, NoteDelivery):
+            if decision.transfer is None and isinstance(command, NoteDelivery):
                 self._schedule_later()
             else:
                 self._schedule()
         return decision.result
 
-    async def _settled(self) -> None:
-        """Wait until all that is booked so far is on disk. Raises LedgerUnavailable or LedgerOutcomeUnknown."""
+    def _commit(self) -> asyncio.Future[None] | None:
+        """Done when all that is booked so far is on disk; or it fails with LedgerUnavailable or LedgerOutcomeUnknown.
+        None: it is already."""
         batch = self._queued if self._queued.commands else self._writing
-        if batch is not None:
-            future = self._loop.create_future()
-            batch.waiters.append(future)
-            self._schedule()
-            await future
+        if batch is None:
+            return None
+        committed: asyncio.Future[None] = self._loop.create_future()
+        batch.waiters.append(committed)
+        self._schedule()
+        return committed
 
     # --- reading
 
