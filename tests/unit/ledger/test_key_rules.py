@@ -172,6 +172,17 @@ def test_a_key_that_was_not_loaded_is_no_key_that_does_not_exist() -> None:
         Books(complete=False).key("k")
 
 
+def test_a_post_is_decided_with_the_key_that_its_hold_came_by() -> None:
+    books, key, call = Books(complete=True), made(limit=100), fresh_id()
+    for command in (credit(USD), key, hold(40, key=key.id, id=call)):
+        books.enter(books.decide(command, START_MS))
+    books.account("provider:p")
+    end = post(call, 1, provider="p")
+    assert books.missing([end], START_MS) == []
+    del books.keys[key.id]
+    assert books.missing([end], START_MS) == [("key", key.id)]
+
+
 async def test_keys_are_shown_by_pages_with_what_they_spend() -> None:
     ledger = await memory()
     keys = [made(limit=100), CreateKey(key=made().key, secret_hash="cd" * 32)]

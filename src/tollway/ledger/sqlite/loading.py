@@ -1,25 +1,19 @@
 """Reads into memory what the books lack there. Knows neither rules nor what is written."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
 
 from tollway.domain.errors import LedgerUnavailable
 from tollway.ledger.books import Books, Key
 from tollway.ledger.sqlite.reader import Reader
 
 
-class Read(Protocol):
-    """Await a reading of the file. Raises LedgerUnavailable when it fails."""
-
-    async def __call__(self, reading: Coroutine[Any, Any, Any], /) -> Any: ...
-
-
 class Loading:
     """Of one memory: what is read for it is never let into one that has been rebuilt since."""
 
-    def __init__(self, books: Books) -> None:
+    def __init__(self, books: Books, reader: Reader) -> None:
         self._books = books
+        self._reader = reader
         self._under_way: dict[Key, asyncio.Task[bool]] = {}
         self._given_up = False
 
@@ -27,34 +21,33 @@ class Loading:
         """That memory is to be rebuilt: let nothing in any more."""
         self._given_up = True
 
-    async def load(self, keys: Sequence[Key], reading: Callable[[], Reader], read: Read) -> bool:
-        """False when the file can't be read. Loads of the same thing share one read. `reading` gives the reader when
-        its turn comes, or raises LedgerUnavailable."""
+    async def load(self, keys: Sequence[Key]) -> bool:
+        """False when the file can't be read. Loads of the same thing share one read."""
         for key in keys:
             if key not in self._under_way:
-                self._under_way[key] = asyncio.get_running_loop().create_task(self._fetch(key, reading, read))
+                self._under_way[key] = asyncio.get_running_loop().create_task(self._fetch(key))
         for task in [self._under_way[key] for key in keys]:
             if not await asyncio.shield(task):
                 return False
         return True
 
-    async def _fetch(self, key: Key, reading: Callable[[], Reader], read: Read) -> bool:
+    async def _fetch(self, key: Key) -> bool:
         kind, wanted = key
         try:
             if kind == "account":
-                account = await read(reading().account(wanted))
+                account = await self._reader.account(wanted)
                 if not self._given_up:
                     self._books.accounts.setdefault(wanted, account)
             elif kind == "key":
-                known = await read(reading().key(wanted))
+                known = await self._reader.key(wanted)
                 if not self._given_up:
                     self._books.keys.setdefault(wanted, known)
             elif kind == "claim":
-                claim = await read(reading().claim(wanted))
+                claim = await self._reader.claim(wanted)
                 if not self._given_up:
                     self._books.claims.remember(wanted, claim)
             else:
-                chain = await read(reading().chain(wanted))
+                chain = await self._reader.chain(wanted)
                 if not self._given_up:
                     self._books.remember(wanted, chain)
         except LedgerUnavailable:

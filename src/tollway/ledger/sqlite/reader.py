@@ -12,8 +12,9 @@ import msgspec
 
 from tollway.domain.answer import RESPONSE_ID_CHARS_MAX
 from tollway.domain.commands import Statement, StoredAnswer, UsageBy, UsageReport
-from tollway.domain.errors import RecordPruned
+from tollway.domain.errors import LedgerUnavailable, RecordPruned
 from tollway.domain.keys import KeyPage, KeyState
+from tollway.domain.observer import Observer
 from tollway.domain.record import CallRecord
 from tollway.domain.usage import Usage
 from tollway.ledger import keys
@@ -30,54 +31,80 @@ from tollway.wire import json
 # would cost each call about as much as the rest of its booking; the router's own id finds any call, however old.
 RESPONSE_WALK_TRANSFERS_MAX = 10_000
 
+RETRY_AFTER_MS = 1000  # what a caller is told while the file fails
+
 PRUNED = "The record of this call is not kept any more: the statement still has what it moved."
 
 T = TypeVar("T")
 
 
 class Reader:
-    """One read-only connection and the thread that uses it. Everything raises sqlite3.Error when the file fails."""
+    """One read-only connection and the thread that uses it. Everything raises LedgerUnavailable when the file fails,
+    before `open` and after `aclose`."""
 
-    def __init__(self, path: Path) -> None:
-        self._connection = connect_read_only(path)
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+        self._connection: sqlite3.Connection | None = None
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="tollway-ledger-reader")
 
+    def open(self, path: Path) -> None:
+        """Raises LedgerUnusable or sqlite3.Error."""
+        self._connection = connect_read_only(path)
+
     async def account(self, id: str) -> Account:
-        return await self._run(lambda: read_account(self._connection, id))
+        return await self._run(lambda file: read_account(file, id))
 
     async def chain(self, id: str) -> tuple[Transfer, ...]:
-        return await self._run(lambda: read_chain(self._connection, id))
+        return await self._run(lambda file: read_chain(file, id))
 
     async def key(self, id: str) -> KnownKey | None:
-        return await self._run(lambda: read_one_key(self._connection, QUERIES["key"], id))
+        return await self._run(lambda file: read_one_key(file, QUERIES["key"], id))
 
     async def key_of_secret(self, secret_hash: str, at_ms: int) -> KeyState | None:
-        return await self._run(lambda: read_key_state(self._connection, secret_hash, at_ms))
+        return await self._run(lambda file: read_key_state(file, secret_hash, at_ms))
 
     async def keys(self, account: str, at_ms: int, limit: int, cursor: str | None) -> KeyPage:
-        return await self._run(lambda: read_keys(self._connection, account, at_ms, limit, cursor))
+        return await self._run(lambda file: read_keys(file, account, at_ms, limit, cursor))
 
     async def statement(self, account: str, limit: int, cursor: str | None) -> Statement:
-        return await self._run(lambda: read_statement(self._connection, account, limit, cursor))
+        return await self._run(lambda file: read_statement(file, account, limit, cursor))
 
     async def call(self, account: str, id: str) -> CallRecord | None:
-        return await self._run(lambda: read_call(self._connection, account, id))
+        return await self._run(lambda file: read_call(file, account, id))
 
     async def usage(self, account: str, by: UsageBy, first: date, last: date) -> UsageReport:
-        return await self._run(lambda: read_usage(self._connection, account, by, first, last))
+        return await self._run(lambda file: read_usage(file, account, by, first, last))
 
     async def claim(self, place: str) -> KnownClaim | None:
-        return await self._run(lambda: read_claim(self._connection, place))
+        return await self._run(lambda file: read_claim(file, place))
 
     async def answer(self, place: str, after_ms: int) -> StoredAnswer | None:
-        return await self._run(lambda: read_answer(self._connection, place, after_ms))
+        return await self._run(lambda file: read_answer(file, place, after_ms))
 
-    def close(self) -> None:
-        self._executor.shutdown(wait=True)
-        self._connection.close()
+    async def aclose(self) -> None:
+        """What is being read is read to its end."""
+        connection, self._connection = self._connection, None
+        await asyncio.to_thread(self._executor.shutdown)
+        if connection is not None:
+            connection.close()
 
-    async def _run(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+    def failed(self, error: sqlite3.Error) -> LedgerUnavailable:
+        """What a failure means for who waits; the operator is told of it."""
+        self._observer.alarm("ledger_read_failed", f"{type(error).__name__}: {error}")
+        return unreadable()
+
+    async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        connection = self._connection
+        if connection is None:
+            raise LedgerUnavailable("The ledger is closed.")
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, work, connection)
+        except sqlite3.Error as error:
+            raise self.failed(error) from error
+
+
+def unreadable() -> LedgerUnavailable:
+    return LedgerUnavailable("The ledger can't read its file.", retry_after_ms=RETRY_AFTER_MS)
 
 
 def read_chain(connection: sqlite3.Connection, id: str) -> tuple[Transfer, ...]:

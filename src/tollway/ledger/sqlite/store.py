@@ -13,11 +13,10 @@ import asyncio
 import contextlib
 import os
 import sqlite3
-from collections.abc import Coroutine, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
 import msgspec
 
@@ -45,7 +44,7 @@ from tollway.ledger.decision import Expire
 from tollway.ledger.sqlite.database import Connect, Snapshot, connect, true_path
 from tollway.ledger.sqlite.loading import Loading
 from tollway.ledger.sqlite.lock import FileLock, lock_path
-from tollway.ledger.sqlite.reader import Reader
+from tollway.ledger.sqlite.reader import RETRY_AFTER_MS, Reader, unreadable
 from tollway.ledger.sqlite.rebuilt import rebuilt
 from tollway.ledger.sqlite.writer import Writer, Written
 from tollway.wire import json
@@ -58,10 +57,8 @@ RECOVER_DELAY_S_MIN = 0.05  # between attempts to commit a probe, doubled each t
 RECOVER_DELAY_S_MAX = 5.0
 NOTE_DELAY_S = 0.25  # how long what nobody waits for may wait for a commit that others need
 DECIDED = frozenset((Hold, NoteDelivery))  # commands that are answered before they are on disk
-RETRY_AFTER_MS = 1000  # what a caller is told while commits fail
 
 Phase = Literal["opening", "up", "down", "closing", "closed"]
-T = TypeVar("T")
 
 
 class SqliteLedger:
@@ -74,7 +71,7 @@ class SqliteLedger:
         self._loop = asyncio.get_running_loop()
         self._lock = FileLock(lock_path(path))
         self._writer = Writer(path, connect, self._deliver)
-        self._reader: Reader | None = None
+        self._reader = Reader(observer)
         self._phase: Phase = "opening"
         self._books = Books(complete=False)
         self._epoch = 0
@@ -83,7 +80,7 @@ class SqliteLedger:
         self._writing: Batch | None = None
         self._scheduled = False  # the queued batch is about to be handed over
         self._scheduled_later = False
-        self._loading = Loading(self._books)
+        self._loading = Loading(self._books, self._reader)
         self._unsure: set[object] = set()  # what an unknown outcome is about, until it is known
         self._forgotten_at_ms = clock.now_ms()
         self._secrets: dict[str, bytes] = {}
@@ -102,7 +99,7 @@ class SqliteLedger:
             raise _unusable(path, error) from error
         try:
             ledger._rebuild(await asyncio.wrap_future(ledger._writer.open(clock.now_ms())))
-            ledger._reader = Reader(path)
+            ledger._reader.open(path)
             for hold in tuple(ledger._books.pending):
                 ledger._carry_out(Expire(id=hold), clock.now_ms())
             if (committed := ledger._commit()) is not None:
@@ -125,8 +122,8 @@ class SqliteLedger:
         self._check(commands)
         at_ms = self._clock.now_ms()
         while missing := self._books.missing(commands, at_ms):
-            if not await self._loading.load(missing, self._reading, self._read):
-                raise _unreadable()
+            if not await self._loading.load(missing):
+                raise unreadable()
             self._check(commands)
             at_ms = self._clock.now_ms()
         results: list[Result] = []
@@ -147,34 +144,34 @@ class SqliteLedger:
     async def balance(self, account: str) -> Balance | None:
         known = self._books.accounts.get(account) if self._phase == "up" else None
         if known is None:
-            known = await self._read(self._reading().account(account))
+            known = await self._reader.account(account)
         return known.balance() if known.no else None
 
     async def statement(self, account: str, *, limit: int, cursor: str | None = None) -> Statement:
-        return await self._read(self._reading().statement(account, limit, cursor))
+        return await self._reader.statement(account, limit, cursor)
 
     async def call(self, account: str, id: str) -> CallRecord | None:
-        record = await self._read(self._reading().call(account, id))
+        record = await self._reader.call(account, id)
         for batch in (self._writing, self._queued):
             if record is not None and batch is not None and record.id in batch.deliveries:
                 return msgspec.structs.replace(record, delivery=batch.deliveries[record.id])
         return record
 
     async def usage(self, account: str, *, by: UsageBy, first: date, last: date) -> UsageReport:
-        return await self._read(self._reading().usage(account, by, first, last))
+        return await self._reader.usage(account, by, first, last)
 
     async def key(self, secret_hash: str) -> KeyState | None:
-        state = await self._read(self._reading().key_of_secret(secret_hash, self._clock.now_ms()))
+        state = await self._reader.key_of_secret(secret_hash, self._clock.now_ms())
         known = self._books.keys.get(state.key.id) if state is not None else None
         if state is None or known is None:
             return state
         return msgspec.structs.replace(state, ended_ms=known.ended_ms)  # an end counts before it is on disk
 
     async def keys(self, account: str, *, limit: int, cursor: str | None = None) -> KeyPage:
-        return await self._read(self._reading().keys(account, self._clock.now_ms(), limit, cursor))
+        return await self._reader.keys(account, self._clock.now_ms(), limit, cursor)
 
     async def answer(self, account: str, key: str) -> StoredAnswer | None:
-        return await self._read(self._reading().answer(place_of(account, key), self._clock.now_ms() - CLAIM_MS))
+        return await self._reader.answer(place_of(account, key), self._clock.now_ms() - CLAIM_MS)
 
     async def revoked(self, message_hash: str) -> bool:
         return message_hash in self._books.revocations
@@ -184,8 +181,11 @@ class SqliteLedger:
 
     async def prune(self, before_ms: int, limit: int) -> int:
         if self._phase != "up":
-            raise _unreadable()
-        return await self._read(_told(self._writer.prune(before_ms, limit)))
+            raise unreadable()
+        try:
+            return await asyncio.wrap_future(self._writer.prune(before_ms, limit))
+        except sqlite3.Error as error:
+            raise self._reader.failed(error) from error
 
     async def secret(self, name: str) -> bytes:
         if name in self._secrets:
@@ -248,20 +248,6 @@ class SqliteLedger:
         batch.waiters.append(committed)
         self._schedule()
         return committed
-
-    # --- reading
-
-    def _reading(self) -> Reader:
-        if self._reader is None:
-            raise LedgerUnavailable("The ledger is closed.")
-        return self._reader
-
-    async def _read(self, reading: Coroutine[Any, Any, T]) -> T:
-        try:
-            return await reading
-        except sqlite3.Error as error:
-            self._observer.alarm("ledger_read_failed", f"{type(error).__name__}: {error}")
-            raise _unreadable() from error
 
     # --- committing
 
@@ -371,7 +357,7 @@ class SqliteLedger:
     def _rebuild(self, snapshot: Snapshot) -> None:
         """Memory from disk."""
         self._books = rebuilt(snapshot, self._books.newest_ms)
-        self._loading = Loading(self._books)
+        self._loading = Loading(self._books, self._reader)
         self._epoch = snapshot.epoch
         self._batch_number = snapshot.state.batch
         self._secrets = snapshot.secrets
@@ -381,23 +367,13 @@ class SqliteLedger:
         self._phase = "closed"
         if self._recovery is not None:
             self._recovery.cancel()
-        reader, self._reader = self._reader, None
-        if reader is not None:
-            await asyncio.to_thread(reader.close)
+        await self._reader.aclose()
         await asyncio.to_thread(self._writer.close)
         self._lock.release()
 
 
-async def _told(future: Future[T]) -> T:
-    return await asyncio.wrap_future(future)
-
-
 def _refused() -> LedgerUnavailable:
     return LedgerUnavailable("The ledger could not commit: nothing was booked.", retry_after_ms=RETRY_AFTER_MS)
-
-
-def _unreadable() -> LedgerUnavailable:
-    return LedgerUnavailable("The ledger can't read its file.", retry_after_ms=RETRY_AFTER_MS)
 
 
 def _unusable(path: Path, error: BaseException) -> LedgerUnusable:
