@@ -10,6 +10,7 @@ from tollway.api.services import (
     header_guard,
     method_not_allowed,
 )
+from tollway.domain.waiting import Client
 from tollway.egress.reply import Send
 from tollway.limits.addresses import address_of
 from tollway.pipeline import ChatHeaders
@@ -18,14 +19,14 @@ from tollway.upstream.watch import AsgiClient
 
 def chat_completions(services: Services) -> App:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        reply = services.reply(send)
+        client: Client = scope.get("extensions", {}).get("tollway.client") or AsgiClient(receive)
+        reply = services.reply(send, client)
 
         async def work() -> None:
             headers = scope["headers"]
             header_guard(headers, services.snapshot.header_bytes_max)
             if scope["method"] != "POST":
                 raise method_not_allowed(scope["method"], ("POST",))
-            client = scope.get("extensions", {}).get("tollway.client") or AsgiClient(receive)
             await services.pipeline.chat(reply.request_id, read_headers(headers, scope), receive, client, reply)
 
         await guarded(services, scope, reply, work)

@@ -23,6 +23,7 @@ from tollway.domain.errors import (
 from tollway.domain.ids import new_id
 from tollway.domain.observer import Observer
 from tollway.domain.seams import Ledger
+from tollway.domain.waiting import Client
 from tollway.egress.reply import Header, Reply, Send
 from tollway.limits.addresses import address_of
 from tollway.pipeline import Pipeline
@@ -58,9 +59,10 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     def sign_in(self) -> SignIn:
         return self.snapshot.sign_in
 
-    def reply(self, send: Send) -> Reply:
+    def reply(self, send: Send, client: Client | None = None) -> Reply:
         """To a request that has just come; its id is new."""
-        return Reply(send, new_id(self.clock.now_ms()), challenge=self.snapshot.challenge)
+        write = Reply.never if client is None else client.write
+        return Reply(send, new_id(self.clock.now_ms()), challenge=self.snapshot.challenge, write=write)
 
 
 class Answered(msgspec.Struct, frozen=True, kw_only=True):

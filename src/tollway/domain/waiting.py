@@ -25,6 +25,9 @@ class Client(Protocol):
     def left(self) -> bool:
         """It is gone, and its answer isn't complete."""
 
+    def write(self, data: bytes) -> bool:
+        """Send it more of a stream at once; False where that needs waiting, or is not known: then it is for `send`."""
+
     def listen(self) -> None:
         """From now on it is noticed when the client leaves."""
 

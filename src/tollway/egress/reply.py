@@ -78,8 +78,22 @@ class Reply:
     """`started` and `ended` tell what the client may have been given; `added` gives headers that go with whatever
     is answered; `watch` bounds the wait for a slow reader."""
 
-    def __init__(self, send: Send, request_id: str, *, challenge: bytes = b"Sign-In-With-X") -> None:
+    @staticmethod
+    def never(data: bytes) -> bool:
+        """`write` where nothing is sent but by `send`."""
+        return False
+
+    def __init__(
+        self,
+        send: Send,
+        request_id: str,
+        *,
+        challenge: bytes = b"Sign-In-With-X",
+        write: Callable[[bytes], bool] = never,
+    ) -> None:
+        """`write` sends more of a stream at once, where that needs no waiting; False: `send` has to."""
         self._send = send
+        self._write_now = write
         self.request_id = request_id
         self._request_id = request_id.encode()
         self._challenge = challenge
@@ -122,6 +136,9 @@ class Reply:
     async def write(self, data: bytes, watch: ClientWatch, slow_reader_s: float) -> None:
         """Relay bytes of a stream, starting it if need be. Raises Interrupted when the client takes too long, or is
         gone."""
+        if self._comment is None and self._write_now(data):
+            self._last_write = asyncio.get_running_loop().time()
+            return
         watch.limit("slow_reader", slow_reader_s)
         try:
             await watch.wait(self._through(data, more=True))

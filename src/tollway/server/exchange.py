@@ -111,6 +111,14 @@ class Exchange:
         if self._told is not None:
             self._told()
 
+    def write(self, data: bytes) -> bool:
+        """More of a body that has begun, at once; False when the client's socket is full, or nothing has begun: then it
+        is `send` that waits."""
+        if self._line.write_paused or not self.started or self.left:
+            return False
+        self._write(data, more=True)
+        return True
+
     def listen(self) -> None:
         """It is always noticed."""
 
@@ -174,14 +182,14 @@ class Exchange:
         if self.left:
             return
         if message["type"] == "http.response.body":
-            self._write(message.get("body", b""), message.get("more_body", False))
+            self._write(message.get("body", b""), more=message.get("more_body", False))
         elif message["type"] == "http.response.start" and not self.started and not self._head:
             self.expects = False
             self._head = self._compose(message["status"], message["headers"])
         else:
             raise RuntimeError(f"unexpected ASGI message {message['type']}")
 
-    def _write(self, body: bytes, more: bool) -> None:
+    def _write(self, body: bytes, *, more: bool) -> None:
         if self.complete or not (self.started or self._head):
             raise RuntimeError("a body before its head, or behind its end")
         length = self._length

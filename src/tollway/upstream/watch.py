@@ -191,6 +191,9 @@ class AsgiClient:
         self._listening: asyncio.Task[None] | None = None
         self.left = False
 
+    def write(self, data: bytes) -> bool:
+        return False
+
     def listen(self) -> None:
         if self._listening is None:
             self._listening = asyncio.ensure_future(self._listen())
