@@ -35,7 +35,7 @@ from tollway.pipeline import Pipeline
 from tollway.reload import Reloader
 from tollway.routes import routes
 from tollway.routing.health import Health
-from tollway.upstream.aiohttp_transport import AiohttpTransport
+from tollway.upstream.http1.transport import Http1Transport
 from tollway.upstream.pseudonym import pseudonyms
 
 SEED_BITS = 53  # a number that every JSON reader keeps exact
@@ -101,7 +101,7 @@ async def build(
     watchers = Fanout(observer or LogObserver(), AttemptFeed(health.observe), metrics)
     cluster = shared(config.cluster, watchers, health.told, health.learn)
     ledger, control = await _open_ledger(config, clock, watchers)
-    transport = AiohttpTransport()
+    transport = Http1Transport()
     assembly = Assembly(
         transport,
         ledger,

@@ -23,7 +23,7 @@ from tollway.ledger.postgres.store import PostgresLedger
 from tollway.ledger.postgres.transaction import Transaction
 from tollway.ledger.sqlite.store import SqliteLedger
 from tollway.ledger.sqlite.writer import Writer, Written
-from tollway.upstream.aiohttp_transport import AiohttpTransport
+from tollway.upstream.http1.transport import Http1Transport
 
 # In the order in which a call passes them.
 STEPS = (
@@ -114,16 +114,16 @@ def _watch_ledger(ledger: type[Any], fuse: Fuse) -> None:
 
 
 def _watch_transport(fuse: Fuse) -> None:
-    original = AiohttpTransport.send
+    original = Http1Transport.send
 
     @functools.wraps(original)
-    async def send(self: AiohttpTransport, *arguments: Any) -> Any:
+    async def send(self: Http1Transport, *arguments: Any) -> Any:
         fuse.burn("before_dispatch")
         response = await original(self, *arguments)
         fuse.burn("after_dispatch")
         return response
 
-    _replace(AiohttpTransport, "send", send)
+    _replace(Http1Transport, "send", send)
 
 
 def _watch_reply(fuse: Fuse) -> None:

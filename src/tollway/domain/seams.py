@@ -26,8 +26,12 @@ class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
 class HttpResponse(Protocol):
     """An answer whose head has come. Always closed by whoever got it."""
 
-    status: int
-    headers: Mapping[str, str]  # names in lower case; the first value of a repeated header
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Names in lower case; the first value of a repeated header."""
 
     async def read(self) -> bytes:
         """The next bytes of the body as they come, at most 256 KiB; b"" at its end. Reading stops at the socket when

@@ -33,9 +33,12 @@ class PassedResponse:
 
     def __init__(self, response: HttpResponse, passed: Pass) -> None:
         self.status = response.status
-        self.headers: Mapping[str, str] = response.headers
         self._response = response
         self._passed = passed
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return self._response.headers
 
     async def read(self) -> bytes:
         return await self._response.read()

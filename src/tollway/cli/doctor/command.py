@@ -29,7 +29,7 @@ from tollway.config.schema import Config
 from tollway.domain.clock import SystemClock
 from tollway.limits.files import Room
 from tollway.metering.price_list import PriceList
-from tollway.upstream.aiohttp_transport import AiohttpTransport
+from tollway.upstream.http1.transport import Http1Transport
 
 STYLES: dict[State, str] = {"ok": "green", "warning": "yellow", "problem": "bold red", "skipped": "dim"}
 STATE_WIDTH = max(map(len, STYLES))
@@ -73,7 +73,7 @@ async def _examine(path: Path | None, complete: bool) -> list[Finding]:
     findings += keys(config, Path() if file is None else file.parent)
     listed, said = prices(config, dt.datetime.now(dt.UTC).date())
     findings += said
-    transport = AiohttpTransport()
+    transport = Http1Transport()
     try:
         looked, books, shared, (came_in, ours) = await asyncio.gather(
             providers(_reached(config, listed), transport, complete=complete and listed is not None),

@@ -9,7 +9,7 @@ from tollway import __version__
 from tollway.cli.doctor.finding import Area, Finding
 from tollway.limits.files import Room, needed, room
 
-PACKAGES = ("aiohttp", "starlette", "uvloop", "msgspec")
+PACKAGES = ("httptools", "starlette", "uvloop", "msgspec")
 
 
 def machine(wanted: Room | None) -> list[Finding]:

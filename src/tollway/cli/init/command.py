@@ -20,7 +20,7 @@ from tollway.cli.serve import bind
 from tollway.config.load import DEFAULT_FILE
 from tollway.config.places import Address, local_url, url_text
 from tollway.metering.price_files import shipped
-from tollway.upstream.aiohttp_transport import AiohttpTransport
+from tollway.upstream.http1.transport import Http1Transport
 
 HOST = "127.0.0.1"
 PORT = 8080
@@ -89,7 +89,7 @@ def init(
 
 
 async def _look(wanted: Mapping[str, str | None]) -> dict[str, Found]:
-    transport = AiohttpTransport()
+    transport = Http1Transport()
     try:
         real = {name: base_url for name, base_url in wanted.items() if name != SIMULATOR}
         return {each.preset.id: each for each in await look(real, os.environ, transport)}

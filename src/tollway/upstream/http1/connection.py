@@ -135,11 +135,10 @@ class Connection(asyncio.Protocol):
         self._lost = True
         if self._response is not None:
             response, self._response = self._response, None
-            if response.status:
-                response.end("the connection was lost" if exc is None else words(exc), exc)
-            else:
-                how = "on a reused connection" if self.served else "before an answer"
-                response.end(f"reset {how}: {'it was closed' if exc is None else words(exc)}", exc)
+            why = "the connection was closed" if exc is None else words(exc)
+            if not response.status:
+                why = f"reset {'on a reused connection' if self.served else 'before an answer'}: {why}"
+            response.end(why, exc, stale=self.served > 0)
         self._unsent = memoryview(b"")
         self._on_lost(self)
 

@@ -38,6 +38,7 @@ class Response:
         "fields",
         "parts",
         "size",
+        "stale",
         "status",
     )
 
@@ -48,6 +49,7 @@ class Response:
         self.size = 0  # of the parts, together
         self.ended = False  # nothing more comes
         self.broken = ""  # why, when that wasn't the end of the answer
+        self.stale = False  # the connection was lost that may have been closed before the request came
         self._cause: BaseException | None = None
         self._source: Source | None = source  # until it ended
         self._headers: Mapping[str, str] | None = None
@@ -63,10 +65,12 @@ class Response:
         return self._headers
 
     async def head(self) -> None:
-        """Until the head has come. ProviderFault("connect_failed") when it never will."""
+        """Until the head has come. Raises ProviderFault when it never will."""
         while not self.status:
             if self.ended:
-                raise ProviderFault("connect_failed", self.broken) from self._cause
+                raise ProviderFault(
+                    "stale_connection" if self.stale else "connect_failed", self.broken
+                ) from self._cause
             await self._more()
 
     async def read(self) -> bytes:
@@ -95,8 +99,9 @@ class Response:
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
-    def end(self, broken: str = "", cause: BaseException | None = None) -> None:
+    def end(self, broken: str = "", cause: BaseException | None = None, *, stale: bool = False) -> None:
         """Nothing more comes: the answer is whole, or `broken` for this reason. What came before can still be read."""
+        self.stale = stale
         self.ended = True
         self.broken = broken
         self._cause = cause

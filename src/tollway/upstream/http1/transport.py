@@ -47,9 +47,9 @@ class Http1Transport:
         self._closed = False
 
     async def send(self, request: HttpRequest, on_sent: Callable[[], object] = nobody_asks) -> Response:
-        """Wait for the head of the answer. Raises ProviderFault("connect_failed"); its detail starts with "reset on a
-        reused connection" when the provider may just have closed a connection that was idle, and with "reset" when
-        it dropped a new one. Either way it may have seen the request, so nothing is sent again here."""
+        """Wait for the head of the answer. Raises ProviderFault("stale_connection") when the provider may just have
+        closed a connection that was idle, else "connect_failed"; the detail starts with "reset" when it dropped a new
+        one. Either way it may have seen the request, so nothing is sent again here."""
         if self._closed:
             raise ProviderFault("connect_failed", "the transport is closed")
         prepared = self._prepared.get((request.method, request.url, request.headers))
@@ -57,7 +57,7 @@ class Http1Transport:
             prepared = self._prepare(request)
         if self._loop is None:
             self._open()
-        connection = self._pool.take(prepared.place)
+        connection = None if request.fresh_connection else self._pool.take(prepared.place)
         if connection is None:
             connection = await self._connect(prepared.place, request.connect_timeout)
         on_sent()
