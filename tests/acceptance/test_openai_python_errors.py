@@ -149,9 +149,10 @@ async def test_a_failure_that_the_router_has_dealt_with_is_not_multiplied_by_the
             await (client.stream if stream else client.complete)(**chat(f"simulate: {scenario}"))
     assert (raised.value.status_code, raised.value.code) == (status, code)
     assert [answer.status_code for answer in answers] == [status]
-    assert len(router.simulator.log) == attempts
     call = await settled(router, wallet)
     assert call["kinds"] == {"hold", "void"}
+    stale = [attempt for attempt in call["attempts"] if attempt["outcome"] == "stale_connection"]  # an earlier test's
+    assert len(router.simulator.log) - len(stale) == attempts
 
 
 async def test_a_refusal_that_says_try_again_is_tried_again_by_the_client(router):
