@@ -17,7 +17,7 @@ PROMPT = "hello"
 CREDIT = 1_000_000_000
 
 SILENT_S = "1s"  # for a provider that would never answer: nothing that answers is ever under it
-HASTY_S = "2s"  # for a whole call, of which three tokens come at once
+HASTY_S = "3s"  # for a whole call, of which three tokens come at once
 
 
 PROVIDER = """
@@ -56,6 +56,14 @@ class Way(enum.Enum):
         return self in (Way.LEFT_BATCH, Way.LEFT_EARLY, Way.LEFT_MIDWAY, Way.LEFT_LATE)
 
 
+class Behind(enum.Enum):
+    """Who stands behind A."""
+
+    NOBODY = "alone"
+    WELL = "B behind"
+    ALIKE = "B behind, and fails alike"
+
+
 @dataclass(frozen=True)
 class Due:
     """What a cell has to come to."""
@@ -77,7 +85,20 @@ class Cell:
     tag: str
     fault: Fault
     way: Way
-    backed: bool  # B stands behind A
+    behind: Behind
+
+    @property
+    def name(self) -> str:
+        return f"{self.fault.name} / {self.way.value} / {self.behind.value}"
+
+    @property
+    def backed(self) -> bool:
+        return self.behind is not Behind.NOBODY
+
+    @property
+    def faulty(self) -> str:
+        """The providers that have the fault."""
+        return A + B if self.behind is Behind.ALIKE else A
 
     @property
     def play(self) -> Play:
@@ -104,8 +125,11 @@ class Cell:
             return Due(first, A)
         if then in _ENDS:
             return Due(first, None, self.play.error)
-        if self.backed:
+        if self.behind is Behind.WELL:
             return Due(first + B, B)
+        if self.behind is Behind.ALIKE:
+            second = B * len(first)
+            return Due(first + second + A, A) if then is Then.WAITED else Due(first + second, None, self.play.error)
         return Due(first, A) if then is Then.WAITED else Due(first, None, self.play.error)
 
     @property
@@ -160,7 +184,7 @@ class Cell:
             parts.append(f"{gate}={self.tag}")
         if letter == A and self.parted:
             parts.append(f"lockstep={self.tag}")
-        if letter == A and self.play.scenario:
+        if letter in self.faulty and self.play.scenario:
             parts.append(self.play.scenario)
         return "&".join(parts)
 
@@ -170,7 +194,7 @@ class Cell:
 
     def _provider(self, letter: str, url: str) -> str:
         limits = ""
-        if letter == A and self.fault.silent:
+        if letter in self.faulty and self.fault.silent:
             limits = f'first_byte = "{SILENT_S}", idle = "{SILENT_S}", batch = "{SILENT_S}"'
             if self.play.then is Then.BROKEN:
                 limits = f'idle = "{SILENT_S}"'
@@ -192,6 +216,8 @@ def _makes_sense(cell: Cell) -> bool:
     fault, way = cell.fault, cell.way
     if (fault.stream if way.streams else fault.batch) is None:
         return False
+    if cell.behind is Behind.ALIKE:  # where B is asked, and on no connection that is kept
+        return way in (Way.BATCH, Way.STREAM) and cell.play.then in _GOES_ON and not fault.warm
     if not way.leaves and way is not Way.BEGUN:
         return True
     if cell.holder == A and (fault.warm or not fault.listens):
@@ -209,7 +235,7 @@ def cells(prefix: str, ways: tuple[Way, ...] = tuple(Way)) -> Iterator[Cell]:
     """Every cell there is. `prefix` keeps those of one client apart from another's."""
     for number, fault in enumerate(FAULTS):
         for place, way in enumerate(ways):
-            for backed in (False, True):
-                cell = Cell(f"{prefix}{number}.{place}{'b' if backed else ''}", fault, way, backed)
+            for behind in Behind:
+                cell = Cell(f"{prefix}{number}.{place}{behind.name[0].lower()}", fault, way, behind)
                 if _makes_sense(cell):
                     yield cell

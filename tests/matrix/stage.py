@@ -158,7 +158,7 @@ class Addresses:
 
     def __init__(self, shared: Mapping[str, Simulator], own: Mapping[str, Simulator], dead: str) -> None:
         self._shared = shared
-        self._own = own  # of A, by the cell's tag
+        self._own = own  # by the provider's letter and the cell's tag
         self._dead = dead
 
     @classmethod
@@ -166,21 +166,24 @@ class Addresses:
         async def simulator() -> Simulator:
             return await stack.enter_async_context(await Simulator.start())
 
-        apart = [cell.tag for cell in cells if cell.fault.own_address or cell.fault.warm]
+        apart = [cell for cell in cells if cell.fault.own_address or cell.fault.warm]
         shared = {letter: await simulator() for letter in (A, B)}
-        return cls(shared, {tag: await simulator() for tag in apart}, stack.enter_context(_nobody()))
+        own = {letter + cell.tag: await simulator() for cell in apart for letter in cell.faulty}
+        return cls(shared, own, stack.enter_context(_nobody()))
 
     def of(self, cell: Cell, letter: str) -> Simulator:
-        return self._own.get(cell.tag, self._shared[A]) if letter == A else self._shared[B]
+        return self._own.get(letter + cell.tag, self._shared[letter])
 
     def urls(self, cell: Cell) -> dict[str, str]:
-        urls = {letter: self.of(cell, letter).base_url for letter in (A, B)}
-        return urls if cell.fault.listens else {**urls, A: self._dead}
+        return {
+            letter: self.of(cell, letter).base_url if cell.fault.listens or letter not in cell.faulty else self._dead
+            for letter in (A, B)
+        }
 
     def all(self) -> Iterator[tuple[str, Simulator]]:
         yield from self._shared.items()
-        for simulator in self._own.values():
-            yield A, simulator
+        for place, simulator in self._own.items():
+            yield place[0], simulator
 
 
 @contextlib.contextmanager

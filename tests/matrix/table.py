@@ -4,21 +4,29 @@ field says what each saw."""
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from matrix.cells import Cell, Way
+from matrix.cells import Behind, Cell, Way
 from matrix.faults import FAULTS, GROUPS, Fault
 from matrix.stage import Played
 
 OPENS, CLOSES = "<!-- fault matrix -->", "<!-- /fault matrix -->"
 NOTHING = "–"  # there is no such moment
 
-Field = tuple[Fault, Way, bool]
+Field = tuple[Fault, Way, Behind]
 Fields = Mapping[Field, str]
+USUAL = (Behind.NOBODY, Behind.WELL)
 
 STAYS = """\
 ### The client stays
 
 | Fault | The provider | Batch | Batch, B behind | Stream | Stream, B behind |
 |---|---|---|---|---|---|
+"""
+
+ALIKE = """\
+### The client stays, and both fail alike
+
+| Faults | Batch | Stream |
+|---|---|---|
 """
 
 BEGUN = """\
@@ -48,6 +56,7 @@ def rendered(played: Mapping[str, Sequence[Played]]) -> str:
     return "\n".join(
         (
             STAYS + "".join(_stays(fields)),
+            ALIKE + "".join(_grouped(fields, (Way.BATCH, Way.STREAM), (Behind.ALIKE,))),
             BEGUN + "".join(_grouped(fields, (Way.BEGUN,))),
             LEAVES.format(nothing=NOTHING)
             + "".join(_grouped(fields, (Way.LEFT_BATCH, Way.LEFT_EARLY, Way.LEFT_MIDWAY, Way.LEFT_LATE))),
@@ -73,25 +82,22 @@ def _stays(fields: Fields) -> Iterable[str]:
     for title, faults in GROUPS.items():
         yield f"| **{title}** | | | | | |\n"
         for fault in faults:
-            ways = [
-                fields.get((fault, way, backed), NOTHING) for way in (Way.BATCH, Way.STREAM) for backed in (False, True)
-            ]
-            yield _row(fault.name, fault.means, *ways)
+            yield _row(fault.name, fault.means, *_texts(fields, fault, (Way.BATCH, Way.STREAM)))
 
 
-def _grouped(fields: Fields, ways: Sequence[Way]) -> Iterable[str]:
+def _grouped(fields: Fields, ways: Sequence[Way], behind: Sequence[Behind] = USUAL) -> Iterable[str]:
     """A row for all faults that come to the same."""
     rows: dict[tuple[str, ...], list[str]] = {}
     for fault in FAULTS:
-        texts = _texts(fields, fault, ways)
+        texts = _texts(fields, fault, ways, behind)
         if set(texts) != {NOTHING}:
             rows.setdefault(texts, []).append(fault.name)
     for texts, names in rows.items():
         yield _row("; ".join(names), *texts)
 
 
-def _texts(fields: Fields, fault: Fault, ways: Sequence[Way]) -> tuple[str, ...]:
-    return tuple(fields.get((fault, way, backed), NOTHING) for way in ways for backed in (False, True))
+def _texts(fields: Fields, fault: Fault, ways: Sequence[Way], behind: Sequence[Behind] = USUAL) -> tuple[str, ...]:
+    return tuple(fields.get((fault, way, who), NOTHING) for way in ways for who in behind)
 
 
 def _row(*columns: str) -> str:
@@ -102,7 +108,7 @@ def _fields(played: Mapping[str, Sequence[Played]]) -> Fields:
     by_field: dict[Field, dict[str, str]] = {}
     for client, cells in played.items():
         for one in cells:
-            by_field.setdefault((one.cell.fault, one.cell.way, one.cell.backed), {})[client] = came_to(one)
+            by_field.setdefault((one.cell.fault, one.cell.way, one.cell.behind), {})[client] = came_to(one)
     return {field: _agreed(texts) for field, texts in by_field.items()}
 
 

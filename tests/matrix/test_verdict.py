@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from matrix.cells import Cell, Way, cells
+from matrix.cells import Behind, Cell, Way, cells
 from matrix.faults import FAULTS
 from matrix.python_sdk import python_sdk
 from matrix.stage import PATIENT, Played, stage
@@ -24,14 +24,14 @@ SOME = {"crlf", "500", "cut midway"}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def right(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, Way, bool], Played]:
+async def right(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, Way, Behind], Played]:
     """A few cells as they come out."""
     folder: Path = tmp_path_factory.mktemp("books")
     ways = (Way.BATCH, Way.STREAM, Way.LEFT_MIDWAY)
     some = [cell for cell in cells("v", ways) if cell.fault.name in SOME]
     async with python_sdk() as client, stage(folder / "l.db", some, keep_alive=PATIENT) as made:
         played = await made.play(some, client)
-    return {(one.cell.fault.name, one.cell.way, one.cell.backed): one for one in played}
+    return {(one.cell.fault.name, one.cell.way, one.cell.behind): one for one in played}
 
 
 def seen(**fields: Any) -> Callable[[Played], Played]:
@@ -64,8 +64,8 @@ def not_cancelled(one: Played) -> Played:
     return dataclasses.replace(one, attempts=attempts)
 
 
-WHOLE, FAILED = ("crlf", Way.STREAM, False), ("500", Way.BATCH, False)
-CUT, LEFT = ("cut midway", Way.STREAM, True), ("crlf", Way.LEFT_MIDWAY, False)
+WHOLE, FAILED = ("crlf", Way.STREAM, Behind.NOBODY), ("500", Way.BATCH, Behind.NOBODY)
+CUT, LEFT = ("cut midway", Way.STREAM, Behind.WELL), ("crlf", Way.LEFT_MIDWAY, Behind.NOBODY)
 
 SPOILED = {
     "a truncated text": (WHOLE, seen(text="The small "), "its client read"),
@@ -110,7 +110,7 @@ async def test_what_is_wrong_is_said(right: dict[Any, Played], what: str) -> Non
 async def test_a_field_of_the_table_says_what_was_seen(right: dict[Any, Played]) -> None:
     assert came_to(right[WHOLE]) == "A: whole"
     assert came_to(right[FAILED]) == "A A: 502 `provider_error`"
-    assert came_to(right["500", Way.STREAM, True]) == "A A B: whole"
+    assert came_to(right["500", Way.STREAM, Behind.WELL]) == "A A B: whole"
     assert came_to(right[CUT]) == "A: frame `provider_error`"
     assert came_to(right[LEFT]) == "A: delivered"
     assert came_to(dataclasses.replace(right[WHOLE], hung="there")) == "hangs"

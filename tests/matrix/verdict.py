@@ -17,11 +17,10 @@ OWN_PROMPT = -(-len(f"user {PROMPT} ".encode() + b" ") // BYTES_PER_TOKEN)  # it
 def differences(played: Played) -> list[str]:
     """What is wrong with a cell; nothing when all is right."""
     cell = played.cell
-    name = f"{cell.fault.name} / {cell.way.value} / {'B behind' if cell.backed else 'alone'}"
     if played.hung is not None:
-        return [f"{name}: hangs, {played.hung}"]
+        return [f"{cell.name}: hangs, {played.hung}"]
     checks = (_client, _providers, _books)
-    return [f"{name}: {what}" for check in checks for what in check(played)]
+    return [f"{cell.name}: {what}" for check in checks for what in check(played)]
 
 
 def _client(played: Played) -> Iterator[str]:
@@ -73,7 +72,8 @@ def _providers(played: Played) -> Iterator[str]:
     if asked != due.asked:
         yield f"{due.asked} were to be asked, the record says {asked or 'nobody'}"
     saw = "".join(sorted(letter for letter, _ in played.attempts))
-    expected = due.asked if cell.fault.listens else due.asked.replace(A, "")
+    listening = [letter for letter in due.asked if cell.fault.listens or letter not in cell.faulty]
+    expected = "".join(sorted(listening))
     if saw != expected:
         yield f"{expected or 'nobody'} were to be sent the request, {saw or 'nobody'} were"
     drained = cell.way is Way.LEFT_LATE or (cell.holder == A and cell.fault.thoughts)
