@@ -27,7 +27,7 @@ lint: $(VENV)/.package $(VENV)/.dev ## Format, style, types, import directions, 
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/test_tidy.py
 
-bench: $(VENV)/.package ## Cost of a request and of a streamed event, beside nginx (ARGS="--quick")
+bench: $(VENV)/.package $(VENV)/.bench ## Cost of a request and of a streamed event, beside other gateways (ARGS="--quick")
 	$(BIN)/python bench/run.py $(ARGS)
 
 chaos: $(VENV)/.package $(VENV)/.dev ## Kill routers under load and compare every call with the books (ARGS="--kills 1000")
@@ -41,7 +41,7 @@ lock: ## Write requirements/ again from pyproject.toml (ARGS="--upgrade"; needs 
 
 clean: ## Remove the environment and everything that was built
 	rm -rf $(VENV) build dist htmlcov .coverage .demo .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	rm -rf bench/results tests/acceptance/*/node_modules
+	rm -rf .bench bench/results tests/acceptance/*/node_modules
 
 # Set-up, in steps that each leave a stamp inside the environment.
 
@@ -55,6 +55,10 @@ $(VENV)/.package: pyproject.toml $(VENV)/.runtime
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
 	@$(SETUP) dev
+	@touch $@
+
+$(VENV)/.bench: requirements/postgres.txt $(VENV)/.runtime
+	@$(SETUP) bench
 	@touch $@
 
 $(VENV)/.demo: requirements/demo.txt $(VENV)/.runtime

@@ -8,11 +8,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-import cpu
-from load import percentile
-from report import Report, against, rows
+from tollway.bench import figures, processes
+from tollway.bench.figures import Figures
+from tollway.bench.load import percentile
+from tollway.bench.measure import Kind, Machine, Result, Sample, Seen, Size, Start
+from tollway.bench.report import remarks, tables
 from tollway.ledger import operator
 from tollway.simulator import Simulator
 
@@ -32,7 +35,7 @@ def request(folder: Path, knobs: str, *, stream: bool) -> Path:
 
 async def load(simulator: Simulator, body: Path, *arguments: str) -> dict[str, Any]:
     url = f"{simulator.base_url}/chat/completions"
-    command = [sys.executable, str(BENCH / "load.py"), url, "--body", str(body), "--seconds", "0.2", *arguments]
+    command = [sys.executable, "-m", "tollway.bench.load", url, "--body", str(body), "--seconds", "0.2", *arguments]
     process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
     printed, _ = await asyncio.wait_for(process.communicate(), WAIT_S)
     assert process.returncode == 0
@@ -95,18 +98,18 @@ def test_cpu_is_that_of_the_children_too() -> None:
     with process:
         assert process.stdout is not None
         assert process.stdout.readline() == "done\n"
-        assert cpu.cpu_seconds(process.pid) >= BUSY_S - 0.05
-        assert 0 < cpu.memory_mb(process.pid) <= cpu.peak_memory_mb(process.pid)
+        assert processes.cpu_seconds(process.pid) >= BUSY_S - 0.05
+        assert 0 < processes.memory_mb(process.pid) <= processes.peak_memory_mb(process.pid)
         process.communicate("", timeout=WAIT_S)
-    assert cpu.cpu_seconds(process.pid) == 0
+    assert processes.cpu_seconds(process.pid) == 0
 
 
 def test_a_core_carries_at_least_what_we_used_of_it() -> None:
     (core, *_) = sorted(os.sched_getaffinity(0))
     busy = f"import os, time\nos.sched_setaffinity(0, [{core}])\nwhile time.process_time() < {BUSY_S}: pass\n"
-    before = cpu.core_seconds(frozenset([core]))
+    before = processes.core_seconds(frozenset([core]))
     subprocess.run([sys.executable, "-c", busy], check=True, timeout=WAIT_S)
-    assert cpu.core_seconds(frozenset([core])) - before >= BUSY_S / 2
+    assert processes.core_seconds(frozenset([core])) - before >= BUSY_S / 2
 
 
 def test_a_percentile_is_one_of_the_values() -> None:
@@ -115,42 +118,102 @@ def test_a_percentile_is_one_of_the_values() -> None:
     assert (percentile([7.0], 0.01), percentile([], 0.5)) == (7, 0)
 
 
-def sample(target: str, kind: str, cpu_us: float, latency_ms: float = 1.0) -> dict[str, Any]:
-    names = (
-        "latency_p50_ms",
-        "latency_p99_ms",
-        "first_token_p50_ms",
-        "first_token_p99_ms",
-        "core_busy",
-        "others_busy",
-        "per_second",
+SEEN = Seen(
+    ok=10,
+    errors=0,
+    first_error="",
+    events=0,
+    seconds=1,
+    latency_p50_ms=1,
+    latency_p99_ms=1,
+    first_token_p50_ms=1,
+    first_token_p99_ms=1,
+    load_cpu_seconds=0.1,
+)
+MACHINE = Machine(cores=2, processor="any", system="Linux", python="3.11", date="2026-11-22")
+
+
+def sample(target: str, kind: Kind, cpu_us: float = 1, *, number: int = 0, ms: float = 1, others: float = 0) -> Sample:
+    times = dict.fromkeys(("latency_p50_ms", "latency_p99_ms", "first_token_p50_ms", "first_token_p99_ms"), ms)
+    return Sample(
+        target=target,
+        kind=kind,
+        round=number,
+        cpu_us=cpu_us,
+        store_cpu_us=None,
+        core_busy=1,
+        others_busy=others,
+        per_second=1,
+        grown_kb=1,
+        peak_mb=1,
+        seen=msgspec.structs.replace(SEEN, **times),
     )
-    return {"target": target, "kind": kind, "cpu_us": cpu_us, **dict.fromkeys(names, latency_ms)}
+
+
+def result(*samples: Sample) -> Result:
+    versions = {each.target: "1" for each in samples if each.target != figures.PROVIDER}
+    starts = [Start(target=name, round=0, ready_s=0.5, idle_mb=60) for name in versions]
+    return Result(size=Size(), machine=MACHINE, versions=versions, samples=list(samples), starts=starts)
+
+
+def verdict(found: Result, what: str) -> tuple[str, bool] | None:
+    met = {each.what.strip(): (each.measured, each.met) for each in Figures(found).verdicts()}
+    return met.get(what)
 
 
 def test_a_ratio_is_between_the_medians_of_one_run() -> None:
-    costs = {"nginx": (10.0, 20.0, 1000.0), "tollway": (100.0, 140.0, 9000.0)}
-    samples = [sample(target, "batch", cost) for target, each in costs.items() for cost in each]
-    report = Report(samples, {})
-    assert report.ratio("batch") == 7
-    assert report.ratio("streams") is None
-    assert report.spread("batch", "cpu_us", ".0f") == ["20 (10-1000)", "140 (100-9000)"]
+    costs = {figures.NGINX: (10.0, 20.0, 1000.0), figures.SQLITE: (100.0, 140.0, 9000.0)}
+    samples = [sample(name, "batch", cost, number=n) for name, each in costs.items() for n, cost in enumerate(each)]
+    seen = Figures(result(*samples))
+    assert seen.ratio(figures.SQLITE, figures.NGINX, "batch") == 7
+    assert seen.ratio(figures.SQLITE, figures.NGINX, "streams") is None
+    assert f"{seen.cpu_us(figures.SQLITE, 'batch'):.0f}" == "140 (100-9000)"
 
 
 def test_what_a_gateway_adds_is_measured_against_the_provider_of_the_same_round() -> None:
-    kind, later = "latency", {"provider": (1.0, 5.0, 2.0), "tollway": (3.0, 9.0, 3.0)}
-    samples = [sample(target, kind, 1, late) for target, each in later.items() for late in each]
-    assert Report(samples, {}).beyond_provider("tollway", kind, "latency_p50_ms") == 2
+    later = {figures.PROVIDER: (1.0, 5.0, 2.0), figures.SQLITE: (3.0, 9.0, 3.0)}
+    samples = [sample(name, "latency", ms=ms, number=n) for name, each in later.items() for n, ms in enumerate(each)]
+    added = Figures(result(*samples)).beyond(figures.SQLITE, figures.PROVIDER, "latency", figures.p50)
+    assert added is not None
+    assert added.middle == 2
 
 
-def test_a_target_is_met_or_missed() -> None:
-    assert (against(28.0, 28, "x"), against(28.1, 28, "x")) == ("at most 28 x: met", "at most 28 x: MISSED")
-    assert against(None, 28, "x") == ""
+@pytest.mark.parametrize(("ours", "met"), [(70.0, True), (72.0, False)])
+def test_a_target_is_met_or_missed(ours: float, met: bool) -> None:
+    costs = {figures.NGINX: 10.0, figures.LITELLM: 5680.0, figures.SQLITE: ours}
+    seen = result(*(sample(name, "batch", cost) for name, cost in costs.items()))
+    assert verdict(seen, "CPU a batch request, to nginx's") == (f"{ours / 10:.1f} x", met)
+    assert verdict(seen, "to LiteLLM's") == (f"1/{5680 / ours:.0f}", met)
 
 
-def test_without_nginx_the_table_has_no_ratios() -> None:
-    samples = [sample(name, kind, 50) for name in ("provider", "tollway") for kind in ("batch", "streams", "latency")]
-    assert [ratio for _, _, ratio, _ in rows(Report(samples, {})) if ratio is not None] == []
+def test_what_was_not_measured_is_neither_met_nor_missed() -> None:
+    seen = result(sample(figures.SQLITE, "batch"))
+    assert verdict(seen, "CPU a batch request, to nginx's") is None
+    assert verdict(seen, "ready") == ("0.50 s", True)
+
+
+def test_what_books_on_disk_cost_is_what_they_add_to_those_in_memory() -> None:
+    waits = {figures.MEMORY: 3.0, figures.SQLITE: 14.0}
+    samples = [sample(name, "batch", 100 * ms) for name, ms in waits.items()]
+    samples += [sample(name, kind, ms=ms) for name, ms in waits.items() for kind in figures.COMMITS_WAITED]
+    seen = result(*samples)
+    assert verdict(seen, "of which books on SQLite add") == ("1100.0 us", False)
+    assert verdict(seen, "commits waited for, p99, 64 in flight") == ("11.0 ms", False)
+    (books,) = [table for table in tables(seen) if table.title == "Books"]
+    assert books.rows[1] == (figures.SQLITE, "1,400", "+1100.0", "", "+11.00", "+11.00")
+
+
+def test_a_figure_taken_while_others_used_the_core_is_flagged() -> None:
+    quiet, noisy = sample(figures.NGINX, "batch", 10), sample(figures.SQLITE, "batch", 90, others=0.5)
+    (cpu, *_) = tables(result(quiet, noisy))
+    assert [row[1] for row in cpu.rows] == ["10.0", "90.0*"]
+    assert any("up to 50%" in remark for remark in remarks(result(quiet, noisy)))
+
+
+def test_a_gateway_that_could_not_be_run_is_named_with_its_reason() -> None:
+    seen = result(sample(figures.NGINX, "batch"))
+    seen.not_run["Ferro"] = "no such package"
+    assert "Ferro: not run: no such package" in remarks(seen)
 
 
 def test_the_measure_of_growth_fills_a_book_and_measures_at_each_size(tmp_path: Path) -> None:

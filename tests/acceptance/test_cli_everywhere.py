@@ -29,6 +29,7 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "cli.md"
 # What makes a command do its work in the place below; --json is added to it, and {words} are those of the place.
 CALLS = {
     "balance": "--wallet wallet --url {url}",
+    "bench": "--rounds 1 --seconds 0.2 --streams 2",
     "chat": "hello --model model --wallet wallet --url {url}",
     "doctor": "",
     "init": "--provider simulator --out init.toml --force",
@@ -70,6 +71,7 @@ CALLS = {
 # What can't be done, where nothing is: no wallet, no configuration that can be read, no router. {gone} is its address.
 FAILURES = {
     "balance": "--wallet nowhere",
+    "bench": "--folder nowhere",
     "chat": "hello --model model --wallet nowhere",
     "demo": "--listen nowhere --exit --simulated",
     "doctor": "--config nowhere",

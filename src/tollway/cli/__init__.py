@@ -31,6 +31,7 @@ class Tollway(LazyGroup):
         "receipt": Lazy("tollway.cli.receipt:app", "Receipts: get, keys, verify."),
         "ledger": Lazy("tollway.cli.ledger:app", "Money: credit, statement, report, audit, backup."),
         "provider": Lazy("tollway.cli.provider:app", "Providers: list, disable, enable."),
+        "bench": Lazy("tollway.cli.bench:bench", "Measure what a call costs on this machine."),
         "simulate": Lazy("tollway.cli.simulate:simulate", "Run a provider that behaves, and misbehaves, on request."),
     }
 

@@ -118,6 +118,7 @@ def _seen(service: Service, query: Query) -> Result:
 HANDLERS: dict[tuple[bytes, str], Handler] = {
     (b"GET", "/v1/models"): _models,
     (b"GET", "/healthz"): _healthz,
+    (b"GET", "/health"): _healthz,  # where vLLM answers it, and routers for vLLM ask
     (b"GET", "/log"): _log,
     (b"DELETE", "/log"): _clear,
     (b"GET", "/seen"): _seen,
