@@ -174,13 +174,21 @@ class Booking:
         self._key = key
         self._models = models
         self._pending = False  # there may be a hold without an end
-        self.record = record
+        self._record = record
+        self._changes: dict[str, Any] = {}  # not yet in it: a record has many fields, and is noted on many times
         self.granted = False  # a hold was: the call has to come to an end in the books
         self.held = 0  # nano-USD
 
+    @property
+    def record(self) -> CallRecord:
+        if self._changes:
+            self._record = msgspec.structs.replace(self._record, **self._changes)
+            self._changes = {}
+        return self._record
+
     def note(self, **changes: Any) -> None:
         """Complete the record."""
-        self.record = msgspec.structs.replace(self.record, **changes)
+        self._changes.update(changes)
 
     async def hold(self, bounds: tuple[int, ...], *, unlimited: bool) -> Insufficient | None:
         """Reserve the largest of `bounds` (nano-USD, largest first) that fits; `held` is then what was granted.
@@ -247,7 +255,7 @@ class Booking:
             ended_ms=self._bookings.now_ms(),
         )
         command = Post(
-            id=self.record.id,
+            id=self._record.id,
             price=charge.price,
             provider=candidate.provider,
             cost=charge.cost,
@@ -279,7 +287,7 @@ class Booking:
         """The end of the answer was handed over. Without this word a posted call is `delivery: unknown`."""
         self.note(delivery="complete")
         with contextlib.suppress(LedgerUnavailable, LedgerOutcomeUnknown):
-            await self._bookings.apply(NoteDelivery(id=self.record.id, delivery="complete"))
+            await self._bookings.apply(NoteDelivery(id=self._record.id, delivery="complete"))
 
     async def close(self) -> None:
         """Give the hold back whole, if the call has come to no other end. Books later what can't be booked now."""

@@ -8,6 +8,7 @@ event of a stream costs an assignment, not a timer.
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from types import TracebackType
 from typing import Any, TypeVar
 
 from tollway.domain.waiting import Interrupted, Limit, Reason, Stop
@@ -147,6 +148,28 @@ class CallWatch:
         self._interrupt(what)
 
 
+class InFlight:
+    """One call's place among those in flight."""
+
+    __slots__ = ("_none", "_watch", "_watches")
+
+    def __init__(self, watches: set[CallWatch], none: asyncio.Event, watch: CallWatch) -> None:
+        self._watches = watches
+        self._none = none
+        self._watch = watch
+
+    def __enter__(self) -> CallWatch:
+        self._watches.add(self._watch)
+        self._none.clear()
+        return self._watch
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._watch.close()
+        self._watches.discard(self._watch)
+        if not self._watches:
+            self._none.set()
+
+
 class CallsInFlight:
     """The watches of all calls under way: counted, cut, waited for."""
 
@@ -161,19 +184,10 @@ class CallsInFlight:
     def __iter__(self) -> Iterator[CallWatch]:
         return iter(self._watches)
 
-    @contextlib.contextmanager
-    def enter(self, total: float) -> Iterator[CallWatch]:
-        """A watch for the call that the running task serves, for `total` seconds unless they are extended."""
-        watch = CallWatch(total)
-        self._watches.add(watch)
-        self._none.clear()
-        try:
-            yield watch
-        finally:
-            watch.close()
-            self._watches.discard(watch)
-            if not self._watches:
-                self._none.set()
+    def enter(self, total: float) -> "InFlight":
+        """A context in which the call that the running task serves is under way: its watch, for `total` seconds unless
+        they are extended."""
+        return InFlight(self._watches, self._none, CallWatch(total))
 
     async def idle(self, seconds: float) -> bool:
         """Wait until there is none, `seconds` at the most; whether it came to that."""
