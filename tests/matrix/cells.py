@@ -111,9 +111,9 @@ class Cell:
         return f"m/{self.tag}"
 
     @property
-    def warming(self) -> str:
-        """A model of A's that answers, on a connection that is kept."""
-        return f"{self.model}/warm"
+    def model_before(self) -> str:
+        """The model of A's that the call before is for."""
+        return f"{self.model}/before"
 
     @property
     def due(self) -> Due:
@@ -201,8 +201,8 @@ class Cell:
         elif self.fault.hasty:
             limits = f'total = "{HASTY_S}"'
         text = PROVIDER.format(id=f"{letter}-{self.tag}", url=url)
-        if letter == A and self.fault.warm:
-            text += _model(self.warming, f"{self.tag}.warm?tokens=1", A, limits)
+        if letter == A and self.fault.before is not None:
+            text += _model(self.model_before, f"{self.tag}.before?tokens=1&{self.fault.before}", A, limits)
         return text + _model(self.model, f"{self.tag}?{self.scenario(letter)}", letter, limits)
 
 
@@ -217,10 +217,10 @@ def _makes_sense(cell: Cell) -> bool:
     if (fault.stream if way.streams else fault.batch) is None:
         return False
     if cell.behind is Behind.ALIKE:  # where B is asked, and on no connection that is kept
-        return way in (Way.BATCH, Way.STREAM) and cell.play.then in _GOES_ON and not fault.warm
+        return way in (Way.BATCH, Way.STREAM) and cell.play.then in _GOES_ON and fault.before is None
     if not way.leaves and way is not Way.BEGUN:
         return True
-    if cell.holder == A and (fault.warm or not fault.listens):
+    if cell.holder == A and ((cell.play.then in _TWICE_ALONE and fault.before is not None) or not fault.listens):
         return False  # nobody can hold, or not for as long as a connection counts as stale
     if way not in (Way.LEFT_MIDWAY, Way.LEFT_LATE):
         return True

@@ -55,7 +55,7 @@ class Fault:
     hasty: bool = False  # the call has to be given up: its limit is short
     listens: bool = True
     own_address: bool = False  # its connections are shared with no other cell
-    warm: bool = False  # the request goes out on a connection that has served before
+    before: str | None = None  # what the provider did with the call before, which left it a connection
     bill: Bill = Bill.USAGE
     finish: str | None = "stop"
     text: str | None = None  # what is said, where it isn't the usual
@@ -122,8 +122,8 @@ SAYS_NOTHING = [
     both("dead", "nobody listens at its address", "", Then.NEXT, listens=False),
     both("close", "it closes the connection instead of an answer", "fault=close", Then.NEXT, own_address=True),
     both("reset", "it resets the connection instead of an answer", "fault=reset", Then.NEXT, own_address=True),
-    both("stale", "it closes a connection that was kept", "fault=close&fault_times=1", Then.WAITED, warm=True),
-    both("stale, again", "it closes whatever connection there is", "fault=close", Then.ALONE, warm=True),
+    both("stale", "it closes a connection that was kept", "fault=close&fault_times=1", Then.WAITED, before=""),
+    both("stale, again", "it closes whatever connection there is", "fault=close", Then.ALONE, before=""),
     both("silence", "it never answers", "fault=silence", Then.NEXT, TIMEOUT, silent=True),
     both(
         "half_head", "its head breaks off, and nothing more comes", "fault=half_head", Then.NEXT, TIMEOUT, silent=True
@@ -248,10 +248,8 @@ ODD = [
     odd("usage so far", "the usage so far in every event", "usage=cumulative", said_with_finish=True, said_so_far=True),
     both("single bytes", "one byte at a time", "split=1", Then.ANSWERS),
     both("interim", "100 and 103 before the answer", "fault=interim", Then.ANSWERS),
-    both("surplus", "a second answer after the one asked for", "fault=surplus", Then.ANSWERS, own_address=True),
-    both(
-        "hangup", "the connection closes after the answer, unannounced", "fault=hangup", Then.ANSWERS, own_address=True
-    ),
+    both("surplus", "a second answer after each one asked for", "fault=surplus", Then.ANSWERS, before="fault=surplus"),
+    both("hangup", "it closes the connection after each answer", "fault=hangup", Then.ANSWERS, before="fault=hangup"),
     both("length", "the finish reason is `length`", "finish=length", Then.ANSWERS, finish="length"),
     both(
         "filtered",

@@ -88,8 +88,8 @@ class Stage:
 
     async def _play(self, played: Played, client: Client) -> None:
         cell, router = played.cell, self._router
-        if cell.fault.warm:
-            await self._warm(cell)
+        if cell.fault.before is not None:
+            await self._before(cell)
         wallet = await router.wallet(format_usd(CREDIT))
         url, key = f"{router.url}/v1", router.sign_in(wallet)
         asking = client.ask(url, key, cell.tag, cell.body(), stream=cell.way.streams, reads=cell.reads)
@@ -113,10 +113,12 @@ class Stage:
         played.pending = balance.debits_pending + balance.credits_pending
         played.record = await router.ledger.call(account, played.entries[0].id)
 
-    async def _warm(self, cell: Cell) -> None:
-        """Have A answer a call on a connection that is kept."""
-        answer = await self._router.post(await self._router.wallet("1.00"), {**cell.body(), "model": cell.warming})
+    async def _before(self, cell: Cell) -> None:
+        """The call before, which is answered whole."""
+        body = {**cell.body(), "model": cell.model_before, "stream": cell.way.streams}
+        answer = await self._router.post(await self._router.wallet("1.00"), body)
         assert answer.status_code == 200, answer.text
+        await caught_up(self._router)  # what its provider did after the answer is known as well
 
     async def _moment(self, cell: Cell, asking: Asking) -> None:
         """Bring about what the way is about."""
@@ -166,7 +168,7 @@ class Addresses:
         async def simulator() -> Simulator:
             return await stack.enter_async_context(await Simulator.start())
 
-        apart = [cell for cell in cells if cell.fault.own_address or cell.fault.warm]
+        apart = [cell for cell in cells if cell.fault.own_address or cell.fault.before is not None]
         shared = {letter: await simulator() for letter in (A, B)}
         own = {letter + cell.tag: await simulator() for cell in apart for letter in cell.faulty}
         return cls(shared, own, stack.enter_context(_nobody()))
