@@ -25,8 +25,8 @@ from tollway.intake.parse import parse
 from tollway.ledger.booking import Bookings
 from tollway.ledger.memory import MemoryLedger
 from tollway.metering import meter, terms
+from tollway.routing.breakers import ALL_WELL
 from tollway.routing.catalog import Catalog
-from tollway.routing.health import ALL_WELL
 from tollway.routing.plan import plan
 from tollway.upstream.dialects.openai_openai import OpenAIOpenAI
 from tollway.upstream.endpoint import Endpoint

@@ -12,7 +12,7 @@ from typing import assert_never
 from tollway.api.health import unready
 from tollway.api.services import App as Asgi
 from tollway.api.services import Services
-from tollway.assembly import Assembly, Secrets
+from tollway.assembly import Assembly, Books
 from tollway.cluster.extra import Shared, shared
 from tollway.config.schema import Config
 from tollway.domain.clock import Clock, SystemClock
@@ -96,7 +96,10 @@ async def build(
     clock = clock or SystemClock()
     health = Health(clock)
     metrics = Metrics(
-        lambda: len(pipeline.running), lambda: reloader.refused, lambda: cluster is not None and cluster.lost
+        lambda: len(pipeline.running),
+        lambda: reloader.refused,
+        lambda: cluster is not None and cluster.lost,
+        health.states,
     )
     watchers = Fanout(observer or LogObserver(), AttemptFeed(health.observe), metrics)
     cluster = shared(config.cluster, watchers, health.told, health.learn)
@@ -104,10 +107,9 @@ async def build(
     transport = Http1Transport()
     assembly = Assembly(
         transport,
-        ledger,
+        Books(ledger, nonces=await ledger.secret("nonces"), receipts=await ledger.secret("receipts")),
         clock,
         watchers,
-        secrets=Secrets(nonces=await ledger.secret("nonces"), receipts=await ledger.secret("receipts")),
         counts=Counts(
             MemoryLimits(clock) if cluster is None else cluster.limits,
             MemoryLimits(clock),  # of addresses: a flood of them stays with the router that it comes to
@@ -115,6 +117,7 @@ async def build(
             config.cluster.limits_when_lost,
         ),
         files=files,
+        health=health,
     )
     bookings = Bookings(ledger, clock)
     # Which provider is drawn has to be fair, not secret.

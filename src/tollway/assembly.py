@@ -30,21 +30,24 @@ from tollway.limits.wallets import Wallets
 from tollway.metering.price_list import PriceList, remarks
 from tollway.recount.recounts import Recounter, Recounts
 from tollway.routing.catalog import Catalog
+from tollway.routing.health import Health
 from tollway.snapshot import Snapshot, Welcome
 from tollway.upstream.attempts import Attempts
 from tollway.upstream.budget import RetryBudget
 from tollway.upstream.dialect import Dialect
 from tollway.upstream.dialects import DIALECTS
 from tollway.upstream.endpoint import Endpoint
+from tollway.upstream.gate import Ways
 from tollway.upstream.turns import Repeats
 
 log = logging.getLogger("tollway.prices")
 files = logging.getLogger("tollway.files")
 
 
-class Secrets(NamedTuple):
-    """Made once, and kept with the books."""
+class Books(NamedTuple):
+    """The ledger, and the secrets that were made once and are kept with it."""
 
+    ledger: Ledger
     nonces: bytes
     receipts: bytes
 
@@ -55,22 +58,22 @@ class Assembly:
     def __init__(
         self,
         transport: Transport,
-        ledger: Ledger,
+        books: Books,
         clock: Clock,
         observer: Observer,
         *,
-        secrets: Secrets,
         counts: Counts,
+        health: Health,
         files: int | None = None,
     ) -> None:
         self._transport = transport
-        self._ledger = ledger
+        self._books = books
         self._clock = clock
         self._observer = observer
-        self._secrets = secrets
         self._counts = counts
         self._files = files  # that may be open; None: any number
-        self._recounter = Recounter(ledger, observer)
+        self._health = health
+        self._recounter = Recounter(books.ledger, observer)
         self._repeats = Repeats(RetryBudget(), random.Random().random)  # noqa: S311  # a pause is jittered, not secret
 
     def snapshot(self, config: Config, prices: PriceList) -> Snapshot:
@@ -82,7 +85,7 @@ class Assembly:
         fits = self._room(server)
         allowed, passages = allowances(config.limits), gates(config.providers, self._counts)
         return Snapshot(
-            sign_in=SignIn(_sign_in_settings(config.auth), self._ledger, self._clock, self._secrets.nonces),
+            sign_in=SignIn(_sign_in_settings(config.auth), self._books.ledger, self._clock, self._books.nonces),
             challenge=f'Sign-In-With-X domain="{config.auth.domains[0]}"'.encode(),
             catalog=served,
             attempts=self._attempts(config, passages),
@@ -104,7 +107,7 @@ class Assembly:
             cors_origins=server.cors_origins,
             receipts=Receipts(
                 server.public_url,
-                self._secrets.receipts,
+                self._books.receipts,
                 current=config.receipts.key,
                 withdrawn=config.receipts.withdrawn,
             ),
@@ -138,7 +141,7 @@ class Assembly:
             clock=self._clock,
             observer=self._observer,
             repeats=self._repeats,
-            gate=gates.get,
+            ways=Ways(gates.get, self._health.enter),
         )
 
 

@@ -173,8 +173,8 @@ class Pipeline:
     async def _plan(self, call: Call, snapshot: Snapshot) -> Plan:
         """Who may serve the call, but for those that are disabled, or at a limit of the operator's."""
         health, seed, out = self._health, self._seed(), await self._disabled()
-        measured = health.performance
-        chosen = plan(call, snapshot.catalog, health.view(), seed=seed, measured=measured, disabled=out)
+        measured, served = health.performance, snapshot.catalog
+        chosen = health.planned(lambda who: plan(call, served, who, seed=seed, measured=measured, disabled=out))
         full = await snapshot.gates.full(call, chosen.candidates) if snapshot.gates else ()
         return narrow(chosen, full, "at_limit") if full else chosen
 

@@ -96,3 +96,20 @@ def test_why_is_one_short_line(tmp_path: Path) -> None:
     configure(tmp_path)
     assert "--why" in complaint(here("provider", "disable", "sim", "--why", "x" * 201, cwd=tmp_path))
     assert "--why" in complaint(here("provider", "disable", "sim", "--why", "a\nb", cwd=tmp_path))
+
+
+def test_a_model_that_is_in_trouble_is_shown_with_what_its_breaker_does(tmp_path: Path) -> None:
+    with (
+        simulator(tmp_path, "--scenario", "status=503&retry_after=60") as provider,
+        router(tmp_path, provider.url) as serving,
+    ):
+        wallet = SolanaWallet.new()
+        wallet.save(tmp_path / "wallet")
+        printed(here("ledger", "credit", account_id(wallet), "1.00", "--ref", "r", cwd=tmp_path))
+        header = {"sign-in-with-x": sign_in_header(wallet, serving.url, 600, time.time_ns() // 1_000_000)}
+        body = {"model": "model", "messages": [{"role": "user", "content": "hello"}]}
+        asked = httpx2.post(f"{serving.url}/v1/chat/completions", json=body, headers=header, timeout=TIMEOUT_S)
+        assert asked.status_code == 503
+        assert listed(tmp_path, "--url", serving.url)["breakers"] == {"sim/model": "open"}
+        table = printed(here("provider", "list", "--url", serving.url, cwd=tmp_path, environment=WIDE)).splitlines()
+        assert "sim/model (open)" in table[1]

@@ -32,6 +32,7 @@ from tollway.upstream.budget import RetryBudget
 from tollway.upstream.dialect import Dialect
 from tollway.upstream.dialects.openai_openai import OpenAIOpenAI
 from tollway.upstream.endpoint import Endpoint
+from tollway.upstream.gate import Gate, Probe, Ways
 from tollway.upstream.turns import Repeats
 from tollway.upstream.watch import CallWatch
 
@@ -75,6 +76,8 @@ class Bench:
         answer_bytes_max: int = 1_000,
         dialect: Callable[[Endpoint, Clock], Dialect] = OpenAIOpenAI,
         budget: RetryBudget | None = None,
+        gate: Callable[[str], Gate | None] = lambda provider: None,
+        probe: Callable[[str, str], Probe | None] = lambda provider, model: None,
         **steps: Any,
     ) -> None:
         self.transport = ScriptedTransport(**steps)
@@ -93,6 +96,7 @@ class Bench:
             clock=LoopClock(),
             observer=self.observer,
             repeats=Repeats(self.budget, lambda: 0.5),
+            ways=Ways(gate, probe),
         )
 
     async def answer(self) -> bytes:

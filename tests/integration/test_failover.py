@@ -1,5 +1,6 @@
 """What follows a failed attempt, decided by what failed; and what a caller is told of it. Batch and stream alike."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -319,3 +320,33 @@ async def test_a_connection_that_the_provider_had_closed_costs_the_caller_nothin
             assert [attempt["outcome"] for attempt in call["attempts"]] == outcomes
         providers = (await router.http.get("/v1/providers")).json()["data"]
         assert {one["id"]: one["status"] for one in providers}["raw"] == "ok"
+
+
+# --- a provider that was in trouble
+
+
+async def test_a_provider_that_answers_again_serves_again_within_seconds_and_one_call_at_a_time_finds_out():
+    prices = {"a": '{ input = "0", output = "0" }', "b": '{ input = "50", output = "50" }'}
+    async with running({"a": "", "b": ""}, price=prices) as router:
+        behaving(router, "status=500")
+        wallet, a = await router.wallet("10.00"), router.simulators["a"]
+
+        async def provider_of_a_call() -> str:
+            answer = await router.post(wallet, chat())
+            assert answer.status_code == 200
+            return answer.headers["x-tollway-provider"]
+
+        assert [await provider_of_a_call() for _ in range(5)] == ["b"] * 5
+        assert len(a.log) == 2, "one call found out, and asked once more"
+        a.scenario = parse_scenario(f"{FINE}&barrier=seen")
+        async with asyncio.timeout(20):
+            probe = asyncio.ensure_future(provider_of_a_call())
+            while len(a.log) == 2:
+                if probe.done():
+                    probe = asyncio.ensure_future(provider_of_a_call())
+                await asyncio.wait([probe], timeout=0.02)
+        assert [await provider_of_a_call() for _ in range(5)] == ["b"] * 5, "somebody is finding out"
+        a.release("seen")
+        assert await probe == "a"
+        a.scenario = parse_scenario(FINE)
+        assert [await provider_of_a_call() for _ in range(5)] == ["a"] * 5

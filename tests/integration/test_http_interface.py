@@ -260,6 +260,7 @@ async def test_providers_are_listed_with_how_they_have_been_doing(prefix: str) -
             "uptime": None,
             "first_token_ms": None,
             "tokens_per_s": None,
+            "breakers": {"sim/model": "closed"},
         }
         assert (await router.http.get(f"{prefix}/providers")).json() == {
             "object": "list",
@@ -274,6 +275,7 @@ async def test_providers_are_listed_with_how_they_have_been_doing(prefix: str) -
         assert first["attempts"] > 2
         assert first["uptime"] == pytest.approx(2 / first["attempts"])
         assert first["first_token_ms"].keys() == {"p50", "p75", "p90", "p99"}
+        assert first["breakers"] == {"sim/model": "open"}
         assert second == {"id": "b", "name": "b", **unused}
 
 

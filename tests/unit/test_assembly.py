@@ -7,7 +7,7 @@ import pytest
 from helpers.configs import PROVIDER, read
 from helpers.ledgers import HandClock
 from tollway import assembly
-from tollway.assembly import Assembly, Secrets
+from tollway.assembly import Assembly, Books
 from tollway.config.schema import Config
 from tollway.domain.plan import Candidate
 from tollway.ledger.memory import MemoryLedger
@@ -15,6 +15,7 @@ from tollway.limits.counts import Counts
 from tollway.limits.memory import MemoryLimits
 from tollway.metering.price_list import price_list
 from tollway.ops.logs import LogObserver
+from tollway.routing.health import Health
 from tollway.upstream.aiohttp_transport import AiohttpTransport
 from tollway.upstream.dialects import Spoken
 from tollway.upstream.dialects.openai_openai import OpenAIOpenAI
@@ -25,12 +26,12 @@ def made(files: int | None) -> Assembly:
     stores = MemoryLimits(clock), MemoryLimits(clock)
     return Assembly(
         AiohttpTransport(),
-        MemoryLedger(clock),
+        Books(MemoryLedger(clock), bytes(32), bytes(32)),
         clock,
         observer,
-        secrets=Secrets(bytes(32), bytes(32)),
         counts=Counts(*stores, observer),
         files=files,
+        health=Health(clock),
     )
 
 

@@ -34,7 +34,7 @@ app = typer.Typer(
 
 ProviderArgument = Annotated[str, typer.Argument(help="A provider's id.")]
 # What GET /providers says of one and the configuration doesn't.
-HEALTH = ("attempts", "uptime", "first_token_ms", "tokens_per_s")
+HEALTH = ("attempts", "uptime", "first_token_ms", "tokens_per_s", "breakers")
 
 
 @app.command("list")
@@ -55,7 +55,7 @@ def list_(url: UrlOption = DEFAULT_URL, config: ConfigOption = None, as_json: Js
         print_json({"router": url if seen is not None else None, "data": rows})
         return
     print_table(
-        ("provider", "status", "models", "uptime", "first token ms", "since (UTC)", "why"),
+        ("provider", "status", "models", "uptime", "first token ms", "in trouble", "since (UTC)", "why"),
         [_cells(row) for row in rows],
         right=("uptime", "first token ms"),
     )
@@ -155,6 +155,12 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         ", ".join(row["models"]),
         "" if row["uptime"] is None else f"{row['uptime']:.1%}",
         "" if first_token is None else f"{first_token['p50']:.0f}",
+        _in_trouble(row["breakers"] or {}),
         "" if since is None else clock_time(since),
         row["why"] or "",
     )
+
+
+def _in_trouble(breakers: Mapping[str, str]) -> str:
+    """The models that are asked last at the moment, and those that are being tried again."""
+    return ", ".join(f"{model} ({state.replace('_', ' ')})" for model, state in breakers.items() if state != "closed")

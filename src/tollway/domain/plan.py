@@ -61,7 +61,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     weight: float | None = None
     draw: float | None = None
     note: str | None = None
-    standing: str | None = None  # troubled or cooling, at the time
+    standing: str | None = None  # troubled, cooling or probing, at the time
     performance: Performance | None = None  # measured at the time; absent where the call didn't ask for it
 
 

@@ -16,7 +16,7 @@ from tollway.domain.observer import Granted, Limited
 from tollway.domain.record import CallRecord
 from tollway.domain.recount import Recount, RecountOutcome
 from tollway.ops.process import Process
-from tollway.ops.provider_metrics import ProviderMetrics
+from tollway.ops.provider_metrics import Breakers, ProviderMetrics
 from tollway.ops.tallies import Counter, Histogram
 
 CALL_BOUNDS_S = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 900)
@@ -46,11 +46,15 @@ ALARMS = (
 
 
 class Metrics(Collector):
-    """domain.Observer. `calls_in_flight`, whether the last reload was refused and whether Valkey is lost are asked at
-    every collection."""
+    """domain.Observer. `calls_in_flight`, whether the last reload was refused, whether Valkey is lost and the breakers
+    are asked for at every collection."""
 
     def __init__(
-        self, calls_in_flight: Callable[[], int], config_refused: Callable[[], bool], cluster_lost: Callable[[], bool]
+        self,
+        calls_in_flight: Callable[[], int],
+        config_refused: Callable[[], bool],
+        cluster_lost: Callable[[], bool],
+        breakers: Breakers = tuple,
     ) -> None:
         self._calls_in_flight = calls_in_flight
         self._config_refused = config_refused
@@ -78,7 +82,7 @@ class Metrics(Collector):
         self._cost = Counter(
             "tollway_cost_usd_total", "What the provider is owed.", ("provider", "model"), divisor=NANO_PER_USD
         )
-        self._providers = ProviderMetrics()
+        self._providers = ProviderMetrics(breakers)
         self._refusals = Counter(
             "tollway_refusals_total",
             "Requests answered with an error status. A batch call that failed is in `tollway_calls_total` as well.",

@@ -1,8 +1,9 @@
-"""What is counted of providers: tries, their first tokens, what the retry budgets said. Must not know calls."""
+"""What is counted of providers: tries, their first tokens, what the retry budgets said; and their breakers."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 
-from prometheus_client.metrics_core import Metric
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
 from tollway.domain.answer import AttemptRecord
 from tollway.domain.observer import Granted
@@ -10,11 +11,16 @@ from tollway.ops.tallies import Counter, Histogram
 
 FIRST_TOKEN_BOUNDS_S = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60)
 
+STATES: Mapping[str, int] = MappingProxyType({"closed": 0, "half_open": 1, "open": 2})
+
+Breakers = Callable[[], Iterable[tuple[str, str, str]]]  # provider, model, and a word of STATES
+
 
 class ProviderMetrics:
-    """A part of ops.metrics.Metrics."""
+    """A part of ops.metrics.Metrics. `breakers` are asked for at every collection."""
 
-    def __init__(self) -> None:
+    def __init__(self, breakers: Breakers) -> None:
+        self._breakers = breakers
         self._attempts = Counter(
             "tollway_attempts_total", "Tries at a provider, by how they ended.", ("provider", "outcome")
         )
@@ -42,3 +48,11 @@ class ProviderMetrics:
         yield self._attempts.family()
         yield self._first_tokens.family()
         yield self._retries.family()
+        states = GaugeMetricFamily(
+            "tollway_breaker_state",
+            "Of a provider's model: 0 closed, it serves; 1 half open, one call at a time tries it; 2 open, asked last.",
+            labels=("provider", "model"),
+        )
+        for provider, model, state in self._breakers():
+            states.add_metric((provider, model), STATES[state])
+        yield states

@@ -1,22 +1,16 @@
-"""How providers have been doing lately: per provider and model, from the attempts alone. Must not know plans.
+"""How providers have been doing lately: per provider and model, from the attempts alone.
 
-Theory. Each provider and model has a window of its newest attempts. A fault of the provider marks it: for 30 s it goes
-to the back of the order, and after a 429 or 503 with Retry-After until then. The mark goes when an attempt that began
-after it succeeds: one that was already under way says nothing about new ones. When the 30 s have passed the next call
-may draw it again, which is the probe. A connection that fails concerns every model of a provider, yet marks only the
-one that was tried: the others find out by themselves at the cost of one quick failover, and a provider that is a
-gateway with one dead backend keeps the rest.
-
-Replicas may tell each other (`told`, `learn`). What others say is kept apart from what was seen here, and is replaced
-whole each time, so nothing that was told comes back as news. Trouble ends everywhere when an attempt that began after
-it succeeds anywhere. A plan records the standings that it was made with, whoever those came from.
+Theory. Each provider and model has a window of its newest attempts: what is said of them is worked out from it, and
+when their faults open a breaker (breaker.py has the rules). A plan is made here when a breaker isn't closed, since of
+all calls that could be its probe one may be.
 
 Belongs to one event loop; a window lives in memory and is lost with the process, which costs a few failovers.
 """
 
+import heapq
 from collections import deque
-from collections.abc import Container, Iterable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from itertools import takewhile
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -25,10 +19,13 @@ from tollway.domain.answer import AttemptRecord, Outcome
 from tollway.domain.call import Percentiles
 from tollway.domain.clock import Clock
 from tollway.domain.hint import Hint
-from tollway.domain.plan import Performance
+from tollway.domain.plan import Performance, Plan
+from tollway.routing.breaker import OPEN_IN_A_ROW, OPEN_SHARE, TROUBLE_S, State
+from tollway.routing.breakers import ALL_WELL, Breakers, Evidence, Probe
 from tollway.routing.policy import Standing, Standings
 
-# The provider's own doing. "rejected" is about the request and "cancelled" is ours: they say neither good nor bad.
+# The provider's own doing. "rejected" is about the request, "inexpressible" about us, "cancelled" is ours, and a
+# "stale_connection" is a matter of timing: they say neither good nor bad.
 FAULTS: frozenset[Outcome] = frozenset(
     {
         "connect_failed",
@@ -45,10 +42,26 @@ FAULTS: frozenset[Outcome] = frozenset(
     }
 )
 
-TROUBLE_S = 30.0
+# Those that concern the whole provider; but a 403 or 404 is about one of its models.
+WIDE: frozenset[Outcome] = frozenset({"connect_failed", "refused_by_provider"})
+OF_A_MODEL = (403, 404)
+# Whatever else may be wrong: a connection was made, and our key was taken.
+REACHED: frozenset[Outcome] = frozenset(
+    {
+        "rate_limited",
+        "overloaded",
+        "server_error",
+        "rejected",
+        "too_large",
+        "malformed",
+        "error_event",
+        "idle_timeout",
+        "cut",
+    }
+)
+
 WINDOW_S = 300.0
 WINDOW_ATTEMPTS_MAX = 500  # about 75 KB; a busy provider's window is then shorter than WINDOW_S
-COOLDOWN_S_MAX = 600.0  # a provider that says "tomorrow" is asked again before
 MEASURED_S = 1.0  # percentiles are worked out once in this time, however many calls ask
 DOWN_FAULTS = 3  # this many in a row, the newest ones: one alone may be the request's doing
 DEGRADED_BELOW = 0.95  # uptime
@@ -79,115 +92,92 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
 class _Attempt(NamedTuple):
     at: float
     outcome: Outcome
+    wide: bool  # a fault of the whole provider
     first_token_ms: float | None
     tokens_per_s: float | None
 
 
 class _Window:
-    __slots__ = ("attempts", "cooling_until", "key", "measured", "measured_at", "troubled_at")
+    __slots__ = ("attempts", "key", "measured", "measured_at")
 
     def __init__(self, key: str) -> None:
         self.key = key
         self.attempts: deque[_Attempt] = deque(maxlen=WINDOW_ATTEMPTS_MAX)
-        self.troubled_at = float("-inf")
-        self.cooling_until = float("-inf")
         self.measured_at = float("-inf")
         self.measured: Performance | None = None
-
-
-class _Heard(NamedTuple):
-    """What others said of a provider's model, by this process's time."""
-
-    troubled_at: float
-    cooling_until: float
-
-
-def _standing(marks: Iterable[_Window | _Heard | None], now: float) -> Standing | None:
-    standing: Standing | None = None
-    for mark in marks:
-        if mark is not None:
-            if now < mark.cooling_until:
-                return "cooling"
-            if now - mark.troubled_at < TROUBLE_S:
-                standing = "troubled"
-    return standing
-
-
-class _View:
-    """Standings as of one moment. Looks at the live windows, so it is for one plan and not to be kept."""
-
-    __slots__ = ("_heard", "_marked", "_now")
-
-    def __init__(self, marked: Mapping[str, _Window], heard: Mapping[str, _Heard], now: float) -> None:
-        self._marked = marked
-        self._heard = heard
-        self._now = now
-
-    def get(self, key: str, /) -> Standing | None:
-        return _standing((self._marked.get(key), self._heard.get(key)), self._now)
-
-
-ALL_WELL: Standings = MappingProxyType[str, Standing]({})
 
 
 class Health:
     def __init__(self, clock: Clock) -> None:
         self._monotonic = clock.monotonic
         self._windows: dict[str, dict[str, _Window]] = {}  # by provider, then model
-        self._marked: dict[str, _Window] = {}  # by key: those whose newest news is bad
-        self._heard: dict[str, _Heard] = {}  # by key: the same, of others
-        self._well: dict[str, float] = {}  # by key: when the attempt began that ended trouble
+        self._breakers = Breakers(clock.monotonic)
+
+    def enter(self, provider: str, model: str) -> Probe | None:
+        """An attempt begins. Where a breaker isn't closed, whoever makes it tells a Probe how it goes."""
+        return self._breakers.enter(f"{provider}:{model}")
 
     def observe(self, attempt: AttemptRecord) -> None:
         """Take note of an attempt that has just ended. `attempt.model` is the public id."""
         now = self._monotonic()
+        provider, outcome = attempt.provider, attempt.outcome
         try:
-            window = self._windows[attempt.provider][attempt.model]
+            window = self._windows[provider][attempt.model]
         except KeyError:
-            window = self._open(attempt.provider, attempt.model)
-        outcome = attempt.outcome
-        window.attempts.append(_Attempt(now, outcome, attempt.first_token_ms, attempt.tokens_per_s))
-        if outcome in FAULTS:
-            self._mark(window, attempt, now)
-        elif (self._marked or self._heard) and outcome == "ok":
-            self._end_trouble(window.key, now - (attempt.duration_ms or 0.0) / 1e3)
+            window = self._open(provider, attempt.model)
+        wide = outcome in WIDE and attempt.status not in OF_A_MODEL
+        window.attempts.append(_Attempt(now, outcome, wide, attempt.first_token_ms, attempt.tokens_per_s))
+        breakers, began = self._breakers, now - (attempt.duration_ms or 0.0) / 1e3
+        if not breakers.all_well:
+            if outcome == "ok":
+                breakers.answered(window.key, began, whole=True)
+            elif outcome in REACHED:
+                breakers.reached(provider, began)
+        if outcome not in FAULTS:
+            return
+        # RFC 9110 10.2.3: Retry-After means the same on a 503 as on a 429.
+        told_ms = attempt.retry_after_ms if outcome in ("rate_limited", "overloaded") else None
+        fault = Evidence(outcome, began, now, None if told_ms is None else told_ms / 1e3)
+        if wide:
+            breakers.failed(provider, fault, lambda: self._wide_trouble(provider, now))
+        else:
+            breakers.failed(window.key, fault, lambda: _trouble(_telling(_newest(window, now))))
 
     def view(self) -> Standings:
         """Who is not well at this moment, for one plan."""
-        return _View(self._marked, self._heard, self._monotonic()) if self._marked or self._heard else ALL_WELL
+        return ALL_WELL if self._breakers.all_well else self._breakers.view()
+
+    def planned(self, make: Callable[[Standings], Plan]) -> Plan:
+        """What `make` makes of everybody's standing. Of all calls whose plan begins with one that is half open, one at
+        a time is its probe; the others find it at the back."""
+        if self._breakers.all_well:
+            return make(ALL_WELL)
+        view = self._breakers.view()
+        made = make(view)
+        first = made.candidates[0].key
+        if view.due - {first}:
+            made = make(self._breakers.view(probe=first))
+        if first in view.due:
+            self._breakers.claim(first)
+        return made
+
+    def state(self, provider: str, model: str) -> State:
+        """Of the breaker, or of its provider's where that is worse."""
+        return self._breakers.state(f"{provider}:{model}")
+
+    def states(self) -> Iterator[tuple[str, str, State]]:
+        """Provider, model and state, of all that were ever asked."""
+        for provider, models in self._windows.items():
+            for model in models:
+                yield provider, model, self.state(provider, model)
 
     def told(self) -> list[Hint]:
         """What this process has seen by itself and others should know."""
-        now = self._monotonic()
-        self._well = {key: at for key, at in self._well.items() if now - at < COOLDOWN_S_MAX}
-        troubled = {key: window for key, window in self._marked.items() if _standing((window,), now) is not None}
-        return [
-            Hint(
-                key,
-                troubled_s=now - troubled[key].troubled_at if key in troubled else None,
-                cooling_s=max(0.0, troubled[key].cooling_until - now) if key in troubled else 0.0,
-                well_s=now - self._well[key] if key in self._well else None,
-            )
-            for key in {**troubled, **self._well}
-        ]
+        return self._breakers.told()
 
     def learn(self, hints: Iterable[Hint]) -> None:
         """Take note of all that others have seen; what they said before is forgotten. A key may come several times."""
-        now = self._monotonic()
-        hints = list(hints)
-        well = dict(self._well)
-        for hint in hints:
-            if hint.well_s is not None:
-                well[hint.key] = max(well.get(hint.key, float("-inf")), now - hint.well_s)
-        for key in [key for key, window in self._marked.items() if well.get(key, float("-inf")) >= window.troubled_at]:
-            self._clear(key)
-        self._heard = {}
-        for hint in hints:
-            if hint.troubled_s is None or well.get(hint.key, float("-inf")) >= now - hint.troubled_s:
-                continue
-            heard = _Heard(now - hint.troubled_s, now + min(hint.cooling_s, COOLDOWN_S_MAX))
-            other = self._heard.get(hint.key, heard)
-            self._heard[hint.key] = _Heard(*map(max, heard, other))
+        self._breakers.learn(hints)
 
     def stats(self, provider: str, model: str | None = None) -> Stats:
         """Of one model at a provider, or of all its models together."""
@@ -231,47 +221,53 @@ class Health:
                 self._windows[provider] = left
             else:
                 del self._windows[provider]
-        self._marked = {key: window for key, window in self._marked.items() if key in keys}
-        self._well = {key: at for key, at in self._well.items() if key in keys}
+        self._breakers.retain(lambda key: key in keys or key in self._windows)
 
     def _standing(self, window: _Window, now: float) -> Standing | None:
-        return _standing((window, self._heard.get(window.key)), now)
+        return None if self._breakers.all_well else self._breakers.standing(window.key, now)
 
     def _open(self, provider: str, model: str) -> _Window:
         window = _Window(f"{provider}:{model}")
         self._windows.setdefault(provider, {})[model] = window
         return window
 
-    def _end_trouble(self, key: str, began: float) -> None:
-        """An attempt that began then has succeeded."""
-        marked, heard = self._marked.get(key), self._heard.get(key)
-        if marked is not None and began >= marked.troubled_at:
-            self._clear(key)
-            self._well[key] = began
-        if heard is not None and began >= heard.troubled_at:
-            del self._heard[key]
-            self._well[key] = began
+    def _wide_trouble(self, provider: str, now: float) -> bool:
+        newest = heapq.merge(
+            *(_newest(window, now) for window in self._windows[provider].values()),
+            key=lambda attempt: attempt.at,
+            reverse=True,
+        )
+        return _trouble(attempt.outcome == "ok" or not attempt.wide for attempt in newest if _tells(attempt))
 
-    def _clear(self, key: str) -> None:
-        window = self._marked.pop(key)
-        window.troubled_at = window.cooling_until = float("-inf")
 
-    def _mark(self, window: _Window, attempt: AttemptRecord, now: float) -> None:
-        window.troubled_at = now
-        self._marked[window.key] = window
-        # RFC 9110 10.2.3: Retry-After means the same on a 503 as on a 429.
-        if attempt.retry_after_ms is not None and attempt.outcome in ("rate_limited", "overloaded"):
-            until = now + min(attempt.retry_after_ms / 1e3, COOLDOWN_S_MAX)
-            window.cooling_until = max(window.cooling_until, until)
+def _newest(window: _Window, now: float) -> Iterator[_Attempt]:
+    """Those that ended within TROUBLE_S, the newest first."""
+    return takewhile(lambda attempt: now - attempt.at <= TROUBLE_S, reversed(window.attempts))
+
+
+def _trouble(newest: Iterable[bool]) -> bool:
+    """Whether so many of these, good or not and the newest first, are not: at least a share, or all of the newest."""
+    total = faults = 0
+    for good in newest:
+        total += 1
+        faults += not good
+        if faults == total == OPEN_IN_A_ROW:
+            return True
+    return faults * OPEN_SHARE >= total
 
 
 def _recent(window: _Window, now: float) -> list[_Attempt]:
     return [attempt for attempt in window.attempts if now - attempt.at <= WINDOW_S]
 
 
+def _tells(attempt: _Attempt) -> bool:
+    """Whether it says anything about the provider."""
+    return attempt.outcome == "ok" or attempt.outcome in FAULTS
+
+
 def _telling(attempts: Iterable[_Attempt]) -> list[bool]:
-    """True for each success and False for each fault, leaving out what says nothing about the provider."""
-    return [a.outcome == "ok" for a in attempts if a.outcome == "ok" or a.outcome in FAULTS]
+    """True for each success and False for each fault."""
+    return [attempt.outcome == "ok" for attempt in attempts if _tells(attempt)]
 
 
 def _uptime(attempts: Sequence[_Attempt]) -> float | None:

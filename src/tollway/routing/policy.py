@@ -5,7 +5,7 @@ is, its word is the candidate's reason. The rest are sorted, model by model in t
 
 1. the caller's `provider.order`, which stands as it was said: nothing below overrules it;
 2. whether it is known not to take something of the call: what it can't take is dropped for it;
-3. standing: well, then in trouble in the last 30 s, then cooling down after a Retry-After;
+3. standing: well, or about to be probed; then in trouble; then cooling down after a Retry-After;
 4. whether it isn't known to be able to, or its context may be too short for the prompt;
 5. whether it is slower than the caller prefers, as far as it was measured;
 6. the caller's sort, if there is one: a price, or what was measured; who was not measured comes last;
@@ -27,10 +27,11 @@ from tollway.domain.plan import Performance
 from tollway.routing.price import exceeded
 from tollway.routing.route import Route, draw
 
-Standing = Literal["troubled", "cooling"]
+# probing: in trouble, and the call would be the one that finds out whether it still is.
+Standing = Literal["troubled", "cooling", "probing"]
 
-_STANDING_RANK: dict[Standing | None, int] = {None: 0, "troubled": 1, "cooling": 2}
-_STANDINGS = len(_STANDING_RANK)
+_STANDING_RANK: dict[Standing | None, int] = {None: 0, "probing": 0, "troubled": 1, "cooling": 2}
+_STANDINGS = 3
 
 UNMEASURED = Performance()
 

@@ -23,7 +23,7 @@ from tollway.domain.usage import Usage
 from tollway.domain.waiting import Interrupted, Watch
 from tollway.upstream.dialect import Dialect, StreamReader
 from tollway.upstream.final_error import final_error
-from tollway.upstream.gate import Gate, Pass, send
+from tollway.upstream.gate import Pass, Probe, Ways, send
 from tollway.upstream.headers import content_coding
 from tollway.upstream.turns import Repeats, Turn, Turns
 
@@ -45,6 +45,7 @@ class Trail(msgspec.Struct):
     faults: list[ProviderFault] = []
     asking: Candidate | None = None  # this one may have seen the request, and hasn't failed
     passed: Pass | None = None  # of the last attempt, where its provider has a gate
+    probe: Probe | None = None  # the same, where its provider was in trouble
 
     def sent(self, candidate: Candidate) -> None:
         """The request is about to go out to it: from now on it may be at work."""
@@ -115,16 +116,16 @@ class Attempts:
         clock: Clock,
         observer: Observer,
         repeats: Repeats,
-        gate: Callable[[str], Gate | None] = lambda provider: None,
+        ways: Ways,
     ) -> None:
-        """`gate` is what every attempt at a provider passes first, where it has one. `repeats` outlive the snapshot."""
+        """`repeats` and `ways.probe` outlive the snapshot."""
         self._transport = transport
         self._dialects = dialects
         self._answer_bytes_max = answer_bytes_max
         self._clock = clock
         self._observer = observer
         self._repeats = repeats
-        self._gate = gate
+        self._ways = ways
 
     async def answer(self, call: Call, plan: Plan, trail: Trail, watch: Watch) -> Answer:
         """One whole batch answer, from `trail.asking`. Raises TollwayError when nobody could give one; Interrupted."""
@@ -158,6 +159,8 @@ class Attempts:
             came = await self._try(turn, trail, attempt)
             if not isinstance(came, ProviderFault):
                 turns.answered(turn)
+                if trail.probe is not None:
+                    trail.probe.answered()
                 return came
             turns.failed(turn, came)
         raise final_error(trail.faults, trail.tried)
@@ -197,16 +200,17 @@ class Attempts:
     async def _send(self, call: Call, plan: Plan, turn: Turn, trail: Trail) -> HttpResponse:
         """Awaited under the watch, which doesn't begin it for a call that was stopped: such a call asks nobody."""
         candidate = turn.candidate
-        trail.passed = None
+        trail.passed = trail.probe = None
         request = self._dialect(candidate).request(call, candidate, max_tokens=plan.caps.get(candidate.key))
         if turn.fresh:
             request = msgspec.structs.replace(request, fresh_connection=True)
-        gate = self._gate(candidate.provider)
-        trail.passed = None if gate is None else await gate.enter(call, candidate)
+        gate = self._ways.gate(candidate.provider)
+        passed = trail.passed = None if gate is None else await gate.enter(call, candidate)
+        probe = trail.probe = self._ways.probe(candidate.provider, candidate.model)
         on_sent = partial(trail.sent, candidate)
-        if trail.passed is None:
+        if passed is None and probe is None:
             return await self._transport.send(request, on_sent)
-        return await send(self._transport, request, trail.passed, on_sent)
+        return await send(self._transport, request, passed, probe, on_sent)
 
     async def _batch(self, call: Call, plan: Plan, turn: Turn, trail: Trail, watch: Watch) -> Answer:
         candidate = turn.candidate

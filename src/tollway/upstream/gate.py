@@ -1,8 +1,8 @@
-"""What an attempt passes on its way to a provider, where the operator keeps to a share of the provider's quota. It must
-not know what is counted, or where."""
+"""What an attempt passes on its way to a provider, where the operator keeps to a share of the provider's quota; and who
+is told how it goes, where the provider was in trouble. It must not know what is counted, or where."""
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from tollway.domain.answer import Outcome
 from tollway.domain.call import Call
@@ -28,13 +28,30 @@ class Gate(Protocol):
         """Raises ProviderFault("at_limit")."""
 
 
-class PassedResponse:
-    """domain.seams.HttpResponse that gives an attempt's place back when it is closed."""
+class Probe(Protocol):
+    """One attempt at a provider in trouble (routing/breakers.py)."""
 
-    def __init__(self, response: HttpResponse, passed: Pass) -> None:
+    def answered(self) -> None:
+        """Its first token has come."""
+
+    def over(self) -> None:
+        """However it ended. Safe to say twice."""
+
+
+class Ways(NamedTuple):
+    """To providers. `gate` by provider, where it has one; `probe` by provider and model, where it was in trouble."""
+
+    gate: Callable[[str], Gate | None] = lambda provider: None
+    probe: Callable[[str, str], Probe | None] = lambda provider, model: None
+
+
+class HeldResponse:
+    """domain.seams.HttpResponse of an attempt that holds something, which it gives back when it is closed."""
+
+    def __init__(self, response: HttpResponse, leave: Callable[[], None]) -> None:
         self.status = response.status
         self._response = response
-        self._passed = passed
+        self._leave = leave
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -44,11 +61,17 @@ class PassedResponse:
         return await self._response.read()
 
     def close(self) -> None:
-        self._passed.leave()
+        self._leave()
         self._response.close()
 
 
-async def send(transport: Transport, request: HttpRequest, passed: Pass, on_sent: Callable[[], object]) -> HttpResponse:
+async def send(
+    transport: Transport,
+    request: HttpRequest,
+    passed: Pass | None,
+    probe: Probe | None,
+    on_sent: Callable[[], object],
+) -> HttpResponse:
     """Send a request that was let through; whatever ends it gives its place back, and one that was ended before it went
     out counts for nothing. (A ProviderFault is told by the attempt loop, which knows what it comes to.)"""
     sent = False
@@ -58,10 +81,16 @@ async def send(transport: Transport, request: HttpRequest, passed: Pass, on_sent
         sent = True
         on_sent()
 
+    def leave() -> None:
+        if passed is not None:
+            passed.leave()
+        if probe is not None:
+            probe.over()
+
     try:
-        return PassedResponse(await transport.send(request, note), passed)
+        return HeldResponse(await transport.send(request, note), leave)
     except BaseException as error:
-        if not sent and not isinstance(error, ProviderFault):
+        if passed is not None and not sent and not isinstance(error, ProviderFault):
             passed.failed("connect_failed")
-        passed.leave()
+        leave()
         raise

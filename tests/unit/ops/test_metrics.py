@@ -25,8 +25,14 @@ RECOUNT = Recount(vocabulary="v", own=Usage(prompt=7, completion=10), completion
 
 
 @pytest.fixture
-def metrics() -> Metrics:
-    return Metrics(lambda: 0, lambda: False, lambda: False)
+def states() -> list[tuple[str, str, str]]:
+    """Of breakers."""
+    return []
+
+
+@pytest.fixture
+def metrics(states: list[tuple[str, str, str]]) -> Metrics:
+    return Metrics(lambda: 0, lambda: False, lambda: False, lambda: states)
 
 
 def call(**fields: Any) -> CallRecord:
@@ -213,6 +219,14 @@ def test_connections_are_asked_for_at_every_scrape_and_tasks_are_the_loops(metri
     assert asyncio.run(scraped()) == {"tollway_connections": 3, "tollway_tasks": 1}
 
 
+def test_breakers_are_shown_as_they_are_at_the_time(metrics: Metrics, states: list[tuple[str, str, str]]) -> None:
+    assert "tollway_breaker_state{" not in metrics.text().decode()
+    states += [("p", "m", "closed"), ("p", "n", "half_open"), ("q", "m", "open")]
+    shown = metrics.text().decode()
+    for provider, model, number in (("p", "m", 0), ("p", "n", 1), ("q", "m", 2)):
+        assert f'tollway_breaker_state{{model="{model}",provider="{provider}"}} {number}.0' in shown
+
+
 def test_routers_of_one_process_count_apart(metrics: Metrics) -> None:
     Metrics(lambda: 0, lambda: False, lambda: False).call_ended(served())
     assert exported(metrics) == {}
@@ -222,7 +236,8 @@ def test_routers_of_one_process_count_apart(metrics: Metrics) -> None:
 
 
 @pytest.fixture
-def everything(metrics: Metrics) -> Metrics:
+def everything(metrics: Metrics, states: list[tuple[str, str, str]]) -> Metrics:
+    states.append(("p", "m", "open"))
     metrics.call_ended(served())
     metrics.attempt_ended(AttemptRecord(provider="p", model="m", outcome="ok", first_token_ms=1.0), "")
     metrics.request_refused("missing_sign_in", 401, "")

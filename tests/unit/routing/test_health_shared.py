@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from tollway.domain.answer import AttemptRecord, Outcome
 from tollway.domain.hint import Hint
-from tollway.routing.health import COOLDOWN_S_MAX, TROUBLE_S, Health
+from tollway.routing.breaker import COOLDOWN_S_MAX, PROBE_S, TROUBLE_S
+from tollway.routing.health import Health
 
 KEY = "p:p/m"
 
@@ -73,13 +74,13 @@ def test_where_nobody_saw_anything_nothing_is_told(replicas: list[Replica]) -> N
 
 def test_what_one_had_trouble_with_goes_to_the_back_everywhere_for_as_long_as_there(replicas: list[Replica]) -> None:
     replicas[0].sees("server_error")
-    pass_time(replicas, 1)
+    pass_time(replicas, PROBE_S / 2)
     share(replicas)
     assert standings(replicas) == ["troubled"] * 3
-    pass_time(replicas, TROUBLE_S - 1.5)
-    assert standings(replicas) == ["troubled"] * 3
-    pass_time(replicas, 0.5)
-    assert standings(replicas) == [None] * 3
+    pass_time(replicas, TROUBLE_S - PROBE_S)
+    assert standings(replicas) == ["probing", "troubled", "troubled"]
+    pass_time(replicas, PROBE_S / 2)
+    assert standings(replicas) == ["probing", None, None]
 
 
 def test_a_retry_after_holds_everywhere(replicas: list[Replica]) -> None:
@@ -89,7 +90,7 @@ def test_a_retry_after_holds_everywhere(replicas: list[Replica]) -> None:
     pass_time(replicas, 39)
     assert standings(replicas) == ["cooling"] * 3
     pass_time(replicas, 2)
-    assert standings(replicas) == [None] * 3
+    assert standings(replicas) == [None, "probing", None]
 
 
 def test_what_was_heard_does_not_come_back_as_news(replicas: list[Replica]) -> None:
@@ -99,7 +100,7 @@ def test_what_was_heard_does_not_come_back_as_news(replicas: list[Replica]) -> N
         assert replicas[1].health.told() == replicas[2].health.told() == []
         pass_time(replicas, 1)
     share(replicas)
-    assert standings(replicas) == [None] * 3
+    assert standings(replicas) == ["probing", None, None]
 
 
 @pytest.mark.parametrize("prober", [0, 1])
@@ -123,7 +124,7 @@ def test_an_attempt_that_began_before_the_trouble_says_nothing_about_it(replicas
     share(replicas)
     replicas[1].sees("ok", took_s=2)
     share(replicas)
-    assert standings(replicas) == ["troubled"] * 3
+    assert standings(replicas) == ["probing", "troubled", "troubled"]
 
 
 def test_trouble_after_a_good_end_is_trouble_again(replicas: list[Replica]) -> None:
@@ -194,3 +195,16 @@ def test_a_hint_that_is_passed_on_later_has_aged(cooling: float, later: float) -
     hint = Hint(KEY, troubled_s=2.0, cooling_s=cooling, well_s=3.0).aged(later)
     assert (hint.troubled_s, hint.well_s, hint.cooling_s) == (2.0 + later, 3.0 + later, max(0.0, cooling - later))
     assert Hint(KEY).aged(later) == Hint(KEY)
+
+
+@pytest.mark.parametrize(("outcome", "retry_after_ms"), [("connect_failed", None), ("refused_by_provider", None)])
+def test_what_concerns_a_whole_provider_does_so_everywhere(
+    replicas: list[Replica], outcome: Outcome, retry_after_ms: int | None
+) -> None:
+    replicas[0].sees(outcome, retry_after_ms=retry_after_ms)
+    share(replicas)
+    assert [replica.health.view().get("p:p/other") for replica in replicas] == ["troubled"] * 3
+    pass_time(replicas, PROBE_S)
+    replicas[2].sees("ok")
+    share(replicas)
+    assert [replica.health.view().get("p:p/other") for replica in replicas] == [None] * 3

@@ -51,9 +51,7 @@ class CountingPass:
 
 
 def gated(gate: CountingGate, *candidates: Candidate, **steps: Any) -> Bench:
-    bench = Bench(*candidates, **steps)
-    bench.attempts._gate = lambda provider: None if provider == OPEN else gate
-    return bench
+    return Bench(*candidates, gate=lambda provider: None if provider == OPEN else gate, **steps)
 
 
 @virtual_time
