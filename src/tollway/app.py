@@ -28,6 +28,7 @@ from tollway.limits.counts import Counts
 from tollway.limits.memory import MemoryLimits
 from tollway.metering.price_list import price_list
 from tollway.ops.fanout import AttemptFeed, Fanout
+from tollway.ops.free_batches import FreeBatches
 from tollway.ops.listener import operator_app
 from tollway.ops.logs import LogObserver
 from tollway.ops.metrics import Metrics
@@ -101,7 +102,8 @@ async def build(
         lambda: cluster is not None and cluster.lost,
         health.states,
     )
-    watchers = Fanout(observer or LogObserver(), AttemptFeed(health.observe), metrics)
+    told = Fanout(observer or LogObserver(), metrics)
+    watchers = Fanout(told, AttemptFeed(health.observe), FreeBatches(told))
     cluster = shared(config.cluster, watchers, health.told, health.learn)
     ledger, control = await _open_ledger(config, clock, watchers)
     transport = Http1Transport()

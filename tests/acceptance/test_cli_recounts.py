@@ -77,3 +77,14 @@ def test_where_nothing_was_recounted_it_is_said_where_to_look(folder: Path) -> N
 @pytest.mark.parametrize("option", [("--threshold", "much"), ("--days", "0")])
 def test_what_can_not_be_asked_is_named(option: tuple[str, str], folder: Path) -> None:
     assert complaint(here("ledger", "recounts", *option, cwd=folder)).startswith(f"{option[0]}:")
+
+
+def test_the_configurations_threshold_holds_where_none_is_said(folder: Path) -> None:
+    def flagged(*more: str, environment: dict[str, str] | None = None) -> bool:
+        asked = ("ledger", "recounts", "--provider", "over", "--json", *more)
+        (over,) = json.loads(printed(here(*asked, cwd=folder, environment=environment)))["data"]
+        return bool(over["completion"]["flagged"])
+
+    wide = {"TOLLWAY_BILLING__RECOUNT_THRESHOLD": "40%"}
+    assert (flagged(), flagged(environment=wide)) == (True, False)
+    assert flagged("--threshold", "10%", environment=wide)

@@ -1,6 +1,7 @@
 """SIGHUP to `tollway serve`: a real process reads its files again, and nobody who calls it notices."""
 
 import asyncio
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -98,6 +99,11 @@ def test_a_signal_applies_what_is_in_the_file_then_and_a_broken_file_is_kept_out
         hang_up(serving)
         assert price(serving) == "0.000002"
         change(tmp_path, 'input = "2"', "input = 3.0")
+        file = tmp_path / "tollway.toml"
+        file.rename(tmp_path / "aside")
+        os.mkfifo(file)  # nobody writes to it: to wait for that would stop the router
+        hang_up(serving, r"not reloaded: .*tollway\.toml.*\(not a regular file")
+        (tmp_path / "aside").replace(file)
         hang_up(serving, r"not reloaded: providers\[0\]\.models\[0\]\.price\.input = 3\.0")
         assert price(serving) == "0.000002"
         change(tmp_path, "input = 3.0", 'input = "3"')

@@ -25,9 +25,13 @@ def a_minute(*most: int) -> tuple[Rate, ...]:
 class CountingObserver(NullObserver):
     def __init__(self) -> None:
         self.said: list[tuple[str, str, str]] = []
+        self.passed: list[str] = []  # uncounted
 
     def limited(self, who: Limited, kind: str, provider: str = "") -> None:
         self.said.append((who, kind, provider))
+
+    def uncounted(self, who: Limited) -> None:
+        self.passed.append(who)
 
 
 class LostStore:

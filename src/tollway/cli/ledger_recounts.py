@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from tollway.cli.common import CommandFailed, ConfigOption, JsonFlag, command, out, print_json, print_table
-from tollway.cli.settings import ledger_url
+from tollway.cli.settings import ledger_url, recount_threshold
 from tollway.config.units import percent
 from tollway.domain.recount import Compared, RecountSums, deviation_bps
 from tollway.ledger import operator
@@ -18,7 +18,9 @@ def recounts(
     config: ConfigOption = None,
     provider: Annotated[str | None, typer.Option(help="Only this provider.")] = None,
     days: Annotated[int, typer.Option(help="Of the last so many days.")] = 30,
-    threshold: Annotated[str, typer.Option(help="Mark what is further off than this.")] = "10%",
+    threshold: Annotated[
+        str | None, typer.Option(help="Mark what is further off than this, such as 5%; else billing.recount_threshold.")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Show what providers counted against our own tokenizer's count of the same text.
@@ -28,7 +30,7 @@ def recounts(
       tollway ledger recounts
       tollway ledger recounts --provider openai --days 7 --json
     """
-    limit_bps = _limit(threshold)
+    limit_bps = recount_threshold(config) if threshold is None else _limit(threshold)
     found = [one for one in operator.recounts(ledger_url(config), days) if provider in (None, one.provider)]
     if as_json:
         print_json({"days": days, "data": [_view(one, limit_bps) for one in found]})

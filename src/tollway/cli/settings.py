@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from tollway.config.load import load, load_ledger
+from tollway.config.load import load, load_ledger, load_recount_threshold
 from tollway.config.places import LedgerUrl
 from tollway.config.schema import Config
 
@@ -16,3 +16,8 @@ def configuration(path: Path | None, **overrides: str) -> Config:
 def ledger_url(path: Path | None) -> LedgerUrl:
     """Where the books are. Raises ConfigError."""
     return load_ledger(path, os.environ)
+
+
+def recount_threshold(path: Path | None) -> int:
+    """How far a provider's count may be off ours, in basis points. Raises ConfigError."""
+    return load_recount_threshold(path, os.environ)

@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from tollway.config import files
 from tollway.config.checks import api_key, check, ledger_place, upstream, valkey_password
 from tollway.config.environment import near_misses, overlay, overrides
 from tollway.config.places import LedgerUrl, local_url, url
@@ -59,6 +60,13 @@ def load_price_book(path: Path | None, environ: Mapping[str, str]) -> tuple[Path
     config, base_dir = _about(("billing", "TOLLWAY_BILLING"), path, environ)
     named = config.billing.price_book
     return None if named is None else base_dir / named, base_dir
+
+
+def load_recount_threshold(path: Path | None, environ: Mapping[str, str]) -> int:
+    """How far a provider's count of tokens may be off ours, in basis points. Only mistakes about billing count. Raises
+    ConfigError."""
+    config, _ = _about(("billing", "TOLLWAY_BILLING"), path, environ)
+    return config.billing.recount_threshold
 
 
 def loads(text: str, environ: Mapping[str, str], base_dir: Path) -> Config:
@@ -115,8 +123,7 @@ def _source(path: Path | None, environ: Mapping[str, str]) -> tuple[str, Path]:
     if path is None:
         return "", Path()
     try:
-        with path.open("rb") as file:
-            data = file.read(CONFIG_BYTES_MAX + 1)
+        data = files.read(path, CONFIG_BYTES_MAX)
     except FileNotFoundError:
         raise _unreadable(
             f"no configuration at {str(path)!r}: run `tollway init` to write one, or name yours with --config"

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import final
 
+from tollway.config import files
+
 KEY = "the provider's key"
 SECRET_BYTES_MAX = 8 * 1024  # a header's worth; a larger file is not a key
 
@@ -45,8 +47,7 @@ def from_environment(name: str, environ: Mapping[str, str], what: str = KEY) -> 
 def from_file(path: Path, what: str = KEY) -> Secret:
     """ValueError when the file can't be read or holds no such thing."""
     try:
-        with path.open("rb") as file:
-            data = file.read(SECRET_BYTES_MAX + 1)
+        data = files.read(path, SECRET_BYTES_MAX)
     except (OSError, ValueError) as error:
         raise ValueError(f"the file {str(path)!r} can't be read ({_reason(error)})") from error
     if len(data) > SECRET_BYTES_MAX:

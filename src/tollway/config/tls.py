@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Mapping
 from pathlib import Path
 
+from tollway.config import files
 from tollway.config.read import Spot
 from tollway.config.schema import Server
 from tollway.config.secret import Secret, from_environment, from_file
@@ -90,8 +91,7 @@ def server_tls(cert: Path, key: Path, password: Secret | None) -> ssl.SSLContext
 
 def _check_readable(name: str, path: Path) -> None:
     try:
-        with path.open("rb") as file:
-            size = len(file.read(FILE_BYTES_MAX + 1))
+        size = len(files.read(path, FILE_BYTES_MAX))
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or "not a file name"
         raise UnusableFile(name, f"the file {str(path)!r} can't be read ({reason})") from None

@@ -25,6 +25,10 @@ class Observer(Protocol):
         """A wallet or an address was over a limit (requests, tokens, concurrency ...), or a provider was and was left
         out for it. `kind` is a word of limits/told.py, `provider` an id of the configuration."""
 
+    def uncounted(self, who: Limited) -> None:
+        """Something that is limited passed without being counted: the store of counts couldn't be asked, and the
+        configuration lets pass then."""
+
     def retried(self, provider: str, budget: Granted) -> None:
         """A provider that failed a call was to be asked once more for it; what its retry budget said."""
 
@@ -46,6 +50,8 @@ class NullObserver:
     def request_refused(self, code: str, status: int, client: str) -> None: ...
 
     def limited(self, who: Limited, kind: str, provider: str = "") -> None: ...
+
+    def uncounted(self, who: Limited) -> None: ...
 
     def retried(self, provider: str, budget: Granted) -> None: ...
 

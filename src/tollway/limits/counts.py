@@ -12,8 +12,9 @@ class Counts:
     def __init__(
         self, store: LimitStore, addresses: LimitStore, observer: Observer, when_lost: WhenLost = "closed"
     ) -> None:
-        self.limiter = Limiter(store, when_lost)
-        self.addresses = Limiter(addresses, when_lost)
+        self.limiter = Limiter(store, "wallet", observer, when_lost)
+        self.providers = Limiter(store, "provider", observer, when_lost)
+        self.addresses = Limiter(addresses, "address", observer, when_lost)
         self.observer = observer
         # Of this process alone: its memory, and its one reader of the books.
         self.arriving: dict[str, int] = {}  # calls still on their way, by address

@@ -5,6 +5,7 @@ from typing import Literal
 
 from tollway.domain.errors import LimitsUnavailable, Overloaded
 from tollway.domain.limit import Ask, Taken
+from tollway.domain.observer import Limited, Observer
 from tollway.domain.seams import LimitStore
 
 WhenLost = Literal["open", "closed"]
@@ -16,8 +17,11 @@ class Limiter:
     """`when_lost`: what is said while the store can't be asked: "open" lets everything pass uncounted, "closed"
     refuses with a 503."""
 
-    def __init__(self, store: LimitStore, when_lost: WhenLost = "closed") -> None:
+    def __init__(self, store: LimitStore, who: Limited, observer: Observer, when_lost: WhenLost = "closed") -> None:
+        """`who` is counted, which is all that a limiter says of it."""
         self._store = store
+        self._who = who
+        self._observer = observer
         self._when_lost = when_lost
 
     async def take(self, asks: Sequence[Ask]) -> Taken | None:
@@ -26,6 +30,7 @@ class Limiter:
             return await self._store.take(asks)
         except LimitsUnavailable:
             self._lost()
+            self._observer.uncounted(self._who)
             return None
 
     async def look(self, asks: Sequence[Ask]) -> Taken | None:

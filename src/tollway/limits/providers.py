@@ -58,7 +58,7 @@ class Gate:
     """One provider's, of one configuration; what is counted outlives it."""
 
     def __init__(self, counts: Counts, provider: str, allowance: Allowance) -> None:
-        self._limiter = counts.limiter
+        self._limiter = counts.providers
         self._observer = counts.observer
         self._provider = provider
         self._allowance = allowance

@@ -7,6 +7,7 @@ import os
 from importlib.resources import files
 from pathlib import Path
 
+from tollway.config.files import read
 from tollway.metering.price_book import BOOK_BYTES_MAX, PriceBook, checked, dump, over, parse
 
 
@@ -18,8 +19,7 @@ def shipped() -> PriceBook:
 def read_book(path: Path) -> PriceBook:
     """Raises ValueError, also when there is no such file."""
     try:
-        with path.open("rb") as file:
-            data = file.read(BOOK_BYTES_MAX + 1)
+        data = read(path, BOOK_BYTES_MAX)
     except OSError as error:
         raise ValueError(f"the price book {str(path)!r} can't be read ({error.strerror})") from error
     if len(data) > BOOK_BYTES_MAX:

@@ -30,6 +30,10 @@ class Fanout:
         for observer in self._observers:
             observer.limited(who, kind, provider)
 
+    def uncounted(self, who: Limited) -> None:
+        for observer in self._observers:
+            observer.uncounted(who)
+
     def retried(self, provider: str, budget: Granted) -> None:
         for observer in self._observers:
             observer.retried(provider, budget)

@@ -45,6 +45,9 @@ class LogObserver:
     def limited(self, who: Limited, kind: str, provider: str = "") -> None:
         pass  # a refusal is a line of its own; a provider that is left out stands in the call's verdicts
 
+    def uncounted(self, who: Limited) -> None:
+        pass  # that the store is lost is an alarm, once
+
     def retried(self, provider: str, budget: Granted) -> None:
         pass  # the failed attempt is a line of its own
 

@@ -25,6 +25,7 @@ BATCH_BOUNDS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
 # Exported from the start: the increase from nothing to one would be none, and the first is the one to see.
 ALARMS = (
+    "batches_cut",
     "cluster_lost",
     "cluster_recovered",
     "config_reload_refused",
@@ -93,6 +94,11 @@ class Metrics(Collector):
             "Times that a limit held: a wallet or an address was refused, or a provider left out.",
             ("who", "kind", "provider"),
         )
+        self._uncounted = Counter(
+            "tollway_uncounted_total",
+            "Times that something limited passed uncounted: Valkey was lost, and `cluster.limits_when_lost` is `open`.",
+            ("who",),
+        )
         self._recounts = Counter(
             "tollway_recounts_total",
             "Calls that were to be counted again by our own tokenizer, by what became of it.",
@@ -139,6 +145,9 @@ class Metrics(Collector):
     def limited(self, who: Limited, kind: str, provider: str = "") -> None:
         self._limited.add((who, kind, provider))
 
+    def uncounted(self, who: Limited) -> None:
+        self._uncounted.add((who,))
+
     def retried(self, provider: str, budget: Granted) -> None:
         self._providers.retried(provider, budget)
 
@@ -178,6 +187,7 @@ class Metrics(Collector):
         yield from self._providers.collect()
         yield self._refusals.family()
         yield self._limited.family()
+        yield self._uncounted.family()
         yield self._recounts.family()
         yield self._recounted.family()
         yield self._commits.family()

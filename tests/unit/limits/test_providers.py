@@ -78,12 +78,14 @@ async def test_where_only_requests_are_limited_tokens_are_nobodys_affair() -> No
 
 
 async def test_while_the_store_is_lost_attempts_pass_where_that_is_wished() -> None:
-    gate = Limiting(lost="open").gate(requests=a_minute(1), concurrency=1, tokens=a_minute(1))
+    limits = Limiting(lost="open")
+    gate = limits.gate(requests=a_minute(1), concurrency=1, tokens=a_minute(1))
     assert await gate.wait_ms(call(), CANDIDATE) is None
     for _ in range(2):
         passed = await gate.enter(call(), CANDIDATE)
         passed.used(Usage(prompt=1, completion=1))
         passed.leave()
+    assert limits.observer.passed == ["provider", "provider"]
 
 
 async def test_who_is_full_is_named_and_the_soonest_when_all_are() -> None:

@@ -221,6 +221,7 @@ async def test_while_the_store_is_lost_everything_passes_where_that_is_wished() 
         await share.spend(call(), CANDIDATE)
         share.ended(used(1, 1))
     assert reply.headers == {}
+    assert limits.observer.passed == ["wallet", "wallet"]  # the request, and its tokens
 
 
 async def test_while_the_store_is_lost_nothing_passes_otherwise() -> None:
@@ -230,3 +231,4 @@ async def test_while_the_store_is_lost_nothing_passes_otherwise() -> None:
     assert refused.value.retry_after_ms == 1_000
     with pytest.raises(Overloaded):
         await limits.gate(requests=a_minute(1)).wait_ms(call(), CANDIDATE)
+    assert limits.observer.passed == []

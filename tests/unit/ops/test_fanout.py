@@ -17,6 +17,7 @@ NEWS: dict[str, tuple[Any, ...]] = {
     "attempt_ended": (ATTEMPT, "detail"),
     "request_refused": ("invalid_request", 400, "192.0.2.1"),
     "limited": ("provider", "tokens", "p"),
+    "uncounted": ("wallet",),
     "retried": ("p", "granted"),
     "recounted": ("p", "counted", None),
     "committed": (5, 0.1),

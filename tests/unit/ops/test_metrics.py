@@ -188,6 +188,12 @@ def test_a_limit_that_held_is_counted_by_whose_it_is_and_what_was_limited(metric
     }
 
 
+def test_what_passes_uncounted_is_counted_by_whose_it_is(metrics: Metrics) -> None:
+    for who in ("wallet", "address", "wallet"):
+        metrics.uncounted(who)
+    assert counted(metrics, "tollway_uncounted_total") == {'{who="wallet"}': 2, '{who="address"}': 1}
+
+
 def test_a_recount_is_counted_by_what_became_of_it_and_both_counts_where_they_compare(metrics: Metrics) -> None:
     metrics.recounted("p", "counted", RECOUNT)
     metrics.recounted("p", "counted", Recount(vocabulary="v", own=RECOUNT.own, prompt=Compared(8, 7)))
@@ -242,6 +248,7 @@ def everything(metrics: Metrics, states: list[tuple[str, str, str]]) -> Metrics:
     metrics.attempt_ended(AttemptRecord(provider="p", model="m", outcome="ok", first_token_ms=1.0), "")
     metrics.request_refused("missing_sign_in", 401, "")
     metrics.limited("provider", "tokens", "p")
+    metrics.uncounted("wallet")
     metrics.retried("p", "refused")
     metrics.recounted("p", "counted", RECOUNT)
     metrics.committed(1, 0.001)
