@@ -58,7 +58,7 @@ async def main(options: argparse.Namespace) -> None:
             workers = [
                 calls(ledger, clock, accounts[n % ACCOUNTS], started + options.seconds) for n in range(options.waiting)
             ]
-            booked = sum(await asyncio.gather(*workers))
+            booked = sum(map(len, await asyncio.gather(*workers)))
             used, elapsed = cpu_seconds() - before, time.perf_counter() - started
             seen = {
                 "calls": there,

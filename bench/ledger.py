@@ -1,11 +1,13 @@
-"""The ledger's share of a call: hold and post with every commit waited for, and before them what is looked up of a
-sign-in and of providers; nothing else in the process. On SQLite, in memory, or on a PostgreSQL (its password in
-PGPASSWORD), whose own CPU is not counted.
+"""The ledger's share of a call: hold, post and the note of its delivery with every commit waited for, and before them
+what is looked up of a sign-in and of providers; nothing else in the process. On SQLite, in memory, or on a PostgreSQL
+(its password in PGPASSWORD), whose own CPU is not counted.
 
-In a process of its own, one JSON line at the end; the CPU is that of all its threads, the writer's too."""
+In a process of its own, one JSON line at the end; the CPU is that of all its threads, the writer's too. A wait is a
+call's for its hold and its post together; all callers ask again at once, so that it has those before it in it."""
 
 import argparse
 import asyncio
+import itertools
 import json
 import resource
 import sys
@@ -16,7 +18,7 @@ import uvloop
 
 from tollway.config.places import ledger_url
 from tollway.domain.clock import SystemClock
-from tollway.domain.commands import Credit, Credited, Held, Hold, Post, Posted
+from tollway.domain.commands import Credit, Credited, Held, Hold, NoteDelivery, Post, Posted
 from tollway.domain.ids import new_id
 from tollway.domain.observer import NullObserver
 from tollway.domain.record import CallRecord
@@ -56,10 +58,10 @@ def record(call_id: str, account: str, now_ms: int) -> CallRecord:
     )
 
 
-async def calls(ledger: Ledger, clock: SystemClock, account: str, deadline: float) -> int:
-    """One caller after another's answer, until the deadline; how many calls were booked."""
-    booked = 0
-    while time.perf_counter() < deadline:
+async def calls(ledger: Ledger, clock: SystemClock, account: str, deadline: float) -> list[float]:
+    """One call after another's answer, until the deadline; how long each waited, in seconds."""
+    waits = []
+    while (asked := time.perf_counter()) < deadline:
         now_ms = clock.now_ms()
         call_id = new_id(now_ms)
         assert not await ledger.revoked(MESSAGE_HASH) and not await ledger.disabled()
@@ -70,8 +72,9 @@ async def calls(ledger: Ledger, clock: SystemClock, account: str, deadline: floa
         )
         (posted,) = await ledger.apply([post])
         assert isinstance(posted, Posted), posted
-        booked += 1
-    return booked
+        waits.append(time.perf_counter() - asked)
+        await ledger.apply([NoteDelivery(id=call_id, delivery="complete")])
+    return waits
 
 
 def cpu_seconds() -> float:
@@ -100,11 +103,18 @@ async def main(options: argparse.Namespace) -> dict[str, float]:
         before, started = cpu_seconds(), time.perf_counter()
         deadline = started + options.seconds
         workers = [calls(ledger, clock, accounts[n % ACCOUNTS], deadline) for n in range(options.waiting)]
-        booked = sum(await asyncio.gather(*workers))
+        waits = sorted(itertools.chain.from_iterable(await asyncio.gather(*workers)))
         used, elapsed = cpu_seconds() - before, time.perf_counter() - started
     finally:
         await ledger.aclose()
-    return {"ok": booked, "cpu_us": used / booked * 1e6, "core_busy": used / elapsed, "per_second": booked / elapsed}
+    return {
+        "ok": len(waits),
+        "cpu_us": used / len(waits) * 1e6,
+        "core_busy": used / elapsed,
+        "per_second": len(waits) / elapsed,
+        "wait_p50_ms": waits[len(waits) // 2] * 1e3,
+        "wait_p99_ms": waits[len(waits) * 99 // 100] * 1e3,
+    }
 
 
 def parse() -> argparse.Namespace:

@@ -138,7 +138,10 @@ class Batch:
                 waiter.set_exception(error)
 
     def _add_note(self, note: Note) -> None:
-        if isinstance(note, BurnNonce):
+        if isinstance(note, DeliveryNote):  # of each call: first
+            self._append("insert_delivery", (note.seq, note.delivery))
+            self.deliveries.setdefault(note.id, note.delivery)
+        elif isinstance(note, BurnNonce):
             self._append("insert_nonce", (note.account, note.nonce, note.expires_ms))
             self.subjects.add(subject_of(note))
         elif isinstance(note, Revoke):
@@ -159,10 +162,7 @@ class Batch:
                 "insert_frozen", (note.account, since and since.since_ms, since and since.by, since and since.why)
             )
             self.subjects.add(subject_of(note))
-        elif isinstance(note, DeliveryNote):
-            self._append("insert_delivery", (note.seq, note.delivery))
-            self.deliveries.setdefault(note.id, note.delivery)
-        else:
+        elif isinstance(note, RecountNote):
             self._append("insert_recount", recount_row(note))
 
     def _count(self, account_no: int, post: Transfer, record: CallRecord) -> None:

@@ -44,6 +44,10 @@ comes from the free balance; what isn't there any more is the operator's loss. O
 a wallet below zero.
 """
 
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
 from tollway.domain.commands import (
     Burned,
     BurnNonce,
@@ -53,7 +57,6 @@ from tollway.domain.commands import (
     EndKey,
     FrozenSet,
     Hold,
-    Noted,
     NoteDelivery,
     NoteRecount,
     Pay,
@@ -61,60 +64,83 @@ from tollway.domain.commands import (
     ProviderSet,
     Refused,
     Reverse,
+    Revoke,
     Revoked,
     SetFrozen,
     SetProvider,
     Void,
 )
 from tollway.ledger.credits import credit
-from tollway.ledger.decision import UNKNOWN, Decision, DeliveryNote, Expire, RecountNote, View, post_of, state_of
+from tollway.ledger.decision import NOTED, UNKNOWN, Decision, DeliveryNote, Expire, RecountNote, View, post_of, state_of
 from tollway.ledger.holds import give_back, post, reserve
 from tollway.ledger.keys import create, end
 from tollway.ledger.payouts import pay
 from tollway.ledger.reversals import reverse
-from tollway.ledger.transfer import is_wallet, provider_of
+from tollway.ledger.transfer import Transfer, is_wallet, provider_of
 
 
 def decide(command: Command | Expire, view: View, seq: int, at_ms: int) -> Decision:
     """What `command` does to the books. `seq` and `at_ms` are what its transfer will carry if it makes one."""
-    if isinstance(command, Hold):
-        return reserve(command, view, seq, at_ms)
-    if isinstance(command, Post):
-        return post(command, view, seq, at_ms)
-    if isinstance(command, (Void, Expire)):
-        return give_back(command, view, seq, at_ms)
-    if isinstance(command, Credit):
-        return credit(command, view, seq, at_ms)
-    if isinstance(command, (NoteDelivery, NoteRecount)):
-        return _note(command, view)
-    if isinstance(command, BurnNonce):
-        if command.expires_ms <= view.forgotten_ms or view.nonce_used(command.account, command.nonce):
-            return Decision(Refused(reason="nonce_used"))
-        return Decision(Burned(), note=command)
-    if isinstance(command, SetProvider):
-        return Decision(ProviderSet(), note=command)
-    if isinstance(command, CreateKey):
-        return create(command, view)
-    if isinstance(command, EndKey):
-        return end(command, view, at_ms)
-    if isinstance(command, Reverse):
-        return reverse(command, view, seq, at_ms)
-    if isinstance(command, Pay):
-        return pay(command, view, seq, at_ms)
-    if isinstance(command, SetFrozen):
-        if not is_wallet(command.account):
-            return Decision(Refused(reason="unknown_account"))
-        return Decision(FrozenSet(), note=command)
+    return RULES[type(command)](command, view, seq, at_ms)
+
+
+def _note_delivery(command: NoteDelivery, view: View, _seq: int, _at_ms: int) -> Decision:
+    posted = _posted(view.chain(command.id))
+    if posted is None:
+        return Decision(UNKNOWN)
+    return Decision(NOTED, note=DeliveryNote(posted.seq, posted.account, command.id, command.delivery))
+
+
+def _note_recount(command: NoteRecount, view: View, _seq: int, _at_ms: int) -> Decision:
+    posted = _posted(view.chain(command.id))
+    if posted is None:
+        return Decision(UNKNOWN)
+    provider = provider_of(posted.counterparty)
+    note = RecountNote(posted.seq, posted.account, command.id, provider, posted.model, command.recount)
+    return Decision(NOTED, note=note)
+
+
+def _posted(chain: tuple[Transfer, ...]) -> Transfer | None:
+    return post_of(chain) if state_of(chain) in ("posted", "reversed") else None
+
+
+def _burn(command: BurnNonce, view: View, _seq: int, _at_ms: int) -> Decision:
+    if command.expires_ms <= view.forgotten_ms or view.nonce_used(command.account, command.nonce):
+        return Decision(Refused(reason="nonce_used"))
+    return Decision(Burned(), note=command)
+
+
+def _revoke(command: Revoke, _view: View, _seq: int, _at_ms: int) -> Decision:
     return Decision(Revoked(), note=command)
 
 
-def _note(command: NoteDelivery | NoteRecount, view: View) -> Decision:
-    chain = view.chain(command.id)
-    if state_of(chain) not in ("posted", "reversed"):
-        return Decision(UNKNOWN)
-    posted = post_of(chain)
-    if isinstance(command, NoteRecount):
-        provider = provider_of(posted.counterparty)
-        note = RecountNote(posted.seq, posted.account, command.id, provider, posted.model, command.recount)
-        return Decision(Noted(), note=note)
-    return Decision(Noted(), note=DeliveryNote(posted.seq, posted.account, command.id, command.delivery))
+def _set_provider(command: SetProvider, _view: View, _seq: int, _at_ms: int) -> Decision:
+    return Decision(ProviderSet(), note=command)
+
+
+def _set_frozen(command: SetFrozen, _view: View, _seq: int, _at_ms: int) -> Decision:
+    if not is_wallet(command.account):
+        return Decision(Refused(reason="unknown_account"))
+    return Decision(FrozenSet(), note=command)
+
+
+# By the command's own type: to ask a command of one struct type after another costs 0.1 us each.
+RULES: Mapping[type, Callable[[Any, View, int, int], Decision]] = MappingProxyType(
+    {
+        Hold: reserve,
+        Post: post,
+        Void: give_back,
+        Expire: give_back,
+        Credit: credit,
+        Reverse: reverse,
+        Pay: pay,
+        NoteDelivery: _note_delivery,
+        NoteRecount: _note_recount,
+        BurnNonce: _burn,
+        Revoke: _revoke,
+        CreateKey: create,
+        EndKey: end,
+        SetProvider: _set_provider,
+        SetFrozen: _set_frozen,
+    }
+)

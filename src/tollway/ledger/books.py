@@ -24,7 +24,6 @@ from tollway.domain.commands import (
     Post,
     Reverse,
     Revoke,
-    SetFrozen,
     SetProvider,
     Void,
 )
@@ -33,7 +32,7 @@ from tollway.domain.keys import Key as Terms
 from tollway.domain.keys import key_of
 from tollway.ledger.book import decide
 from tollway.ledger.claims import Claims, place_of
-from tollway.ledger.decision import Decision, Expire, KnownClaim, KnownKey, Note
+from tollway.ledger.decision import Decision, DeliveryNote, Expire, KnownClaim, KnownKey, Note, RecountNote
 from tollway.ledger.transfer import (
     LOSS,
     REVENUE,
@@ -122,14 +121,16 @@ class Books:
         """What the book needs for these, if it decides them at `at_ms`, and isn't in memory."""
         missing: list[Key] = []
         for command in commands:
-            if isinstance(command, Hold):
+            if type(command) is Hold:
                 self._for_hold(command, commands, at_ms, missing)
-            elif isinstance(command, Post):
+            elif type(command) is Post:
                 self._for_post(command, missing)
+            elif type(command) is NoteDelivery or type(command) is NoteRecount:
+                self._for_chain(command.id, missing)
             elif isinstance(command, (CreateKey, EndKey)):
                 if command.id not in self.keys:
                     missing.append(("key", command.id))
-            elif not isinstance(command, (BurnNonce, Revoke, SetProvider, SetFrozen)):
+            elif isinstance(command, (Void, Credit, Reverse, Pay)):
                 self._for_chain(command.id, missing)
                 for account in self._accounts_of(command):
                     self._for_account(account, missing)
@@ -177,7 +178,7 @@ class Books:
         if place not in self.claims:
             missing.append(("claim", place))
 
-    def _accounts_of(self, command: Void | Credit | NoteDelivery | NoteRecount | Reverse | Pay) -> list[str]:
+    def _accounts_of(self, command: Void | Credit | Reverse | Pay) -> list[str]:
         """Those that a command moves, as far as it and the chain of its id tell."""
         if isinstance(command, Credit):
             return [command.account, source_account(command.source)]
@@ -233,6 +234,8 @@ class Books:
             self.note(decision.note)
 
     def note(self, note: Note) -> None:
+        if isinstance(note, (DeliveryNote, RecountNote)):
+            return  # nothing is decided from them
         if isinstance(note, BurnNonce):
             self.burn(note.account, note.nonce, note.expires_ms)
         elif isinstance(note, Revoke):
@@ -244,8 +247,7 @@ class Books:
             # A new dict: who was given the old one goes on with what was so when it was asked for.
             others = {provider: known for provider, known in self.disabled.items() if provider != note.provider}
             self.disabled = others if note.disabled is None else {**others, note.provider: note.disabled}
-
-        elif isinstance(note, SetFrozen):
+        else:
             self.frozen.pop(note.account, None)
             if note.frozen is not None:
                 self.frozen[note.account] = note.frozen

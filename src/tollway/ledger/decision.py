@@ -12,6 +12,7 @@ from tollway.domain.commands import (
     Credited,
     Frozen,
     Held,
+    Noted,
     Paid,
     Posted,
     Refused,
@@ -38,6 +39,7 @@ VOIDED = Refused(reason="already_voided")
 EXPIRED = Refused(reason="hold_expired")
 INVALID = Refused(reason="invalid_amount")
 NO_TRANSFER = Refused(reason="unknown_transfer")
+NOTED = Noted()
 NOT_CHARGED = Refused(reason="not_reversible")
 SAME: Literal["="] = "="
 

@@ -12,7 +12,7 @@ from tollway.ledger.transfer import Account, Transfer, is_wallet
 UNKNOWN_KEY = Refused(reason="unknown_key")
 
 
-def create(command: CreateKey, view: View) -> Decision:
+def create(command: CreateKey, view: View, _seq: int, _at_ms: int) -> Decision:
     known = view.key(command.id)
     if known is not None:
         same = (known.key, known.secret_hash) == (command.key, command.secret_hash)
@@ -24,7 +24,7 @@ def create(command: CreateKey, view: View) -> Decision:
     return Decision(KeyCreated(), note=KnownKey(command.key, command.secret_hash))
 
 
-def end(command: EndKey, view: View, at_ms: int) -> Decision:
+def end(command: EndKey, view: View, _seq: int, at_ms: int) -> Decision:
     known = view.key(command.id)
     if known is None or known.key.account != command.account:
         return Decision(UNKNOWN_KEY)

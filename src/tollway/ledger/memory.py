@@ -4,7 +4,6 @@ import os
 from collections.abc import Mapping, Sequence
 from datetime import date
 from itertools import islice
-from typing import Any
 
 import msgspec
 
@@ -12,11 +11,12 @@ from tollway.domain.clock import Clock
 from tollway.domain.commands import Balance, Command, Disabled, Result, Statement, StoredAnswer, UsageBy, UsageReport
 from tollway.domain.errors import LedgerUnavailable
 from tollway.domain.keys import KeyPage, KeyState
-from tollway.domain.record import CallRecord
+from tollway.domain.record import CallRecord, Delivery
+from tollway.domain.usage import Usage
 from tollway.ledger import keys
 from tollway.ledger.books import Books
 from tollway.ledger.claims import CLAIM_MS, FORGET_EACH, place_of
-from tollway.ledger.decision import DeliveryNote, Expire, KnownClaim, KnownKey, RecountNote
+from tollway.ledger.decision import DeliveryNote, Expire, KnownClaim, KnownKey, Note, RecountNote, recounted
 from tollway.ledger.statement import check_limit, decode_cursor, statement_of
 from tollway.ledger.transfer import Transfer, provider_of
 from tollway.ledger.usage import DAY_MS, Sums, add_call, check_period, day_key, day_number, report
@@ -33,8 +33,8 @@ class MemoryLedger:
         self._by_response: dict[tuple[str, str], CallRecord] = {}  # (account, the provider's response id)
         self._answers: dict[str, tuple[int, bytes | None]] = {}  # by call id: when its claim expires, and the answer
         self._secrets: dict[str, bytes] = {}
-        self._noted: set[str] = set()  # calls whose delivery is known
-        self._recounted: set[str] = set()  # and calls that were recounted
+        self._deliveries: dict[str, Delivery] = {}  # by call id, as are the recounts
+        self._recounts: dict[str, Usage] = {}
         self._closed = False
 
     @property
@@ -77,7 +77,8 @@ class MemoryLedger:
         return statement_of(page, limit)
 
     async def call(self, account: str, id: str) -> CallRecord | None:
-        return self._records.get((account, id)) or self._by_response.get((account, id))
+        record = self._records.get((account, id)) or self._by_response.get((account, id))
+        return None if record is None else self._noted(record)
 
     async def usage(self, account: str, *, by: UsageBy, first: date, last: date) -> UsageReport:
         check_period(first, last)
@@ -116,7 +117,7 @@ class MemoryLedger:
             id=known.id,
             request=known.request,
             answer=self._answers[known.id][1],
-            record=self._records[account, known.id],
+            record=self._noted(self._records[account, known.id]),
             available=self._books.chain(known.id)[-1].available,
         )
 
@@ -153,10 +154,8 @@ class MemoryLedger:
                 self._by_response[record.account, record.response_id] = record
         if decision.claim is not None and decision.claim.answered:
             self._keep(decision.claim, decision.answer, at_ms)
-        if isinstance(note := decision.note, DeliveryNote):
-            self._note(note.id, note.account, self._noted, delivery=note.delivery)
-        elif isinstance(note, RecountNote):
-            self._note(note.id, note.account, self._recounted, estimate=note.recount.own, estimate_origin="tokenizer")
+        if decision.note is not None:
+            self._note(decision.note)
         return decision.result
 
     def _keep(self, claim: KnownClaim, answer: bytes | None, at_ms: int) -> None:
@@ -164,14 +163,20 @@ class MemoryLedger:
             del self._answers[own]
         self._answers[claim.id] = (claim.at_ms + CLAIM_MS, answer)
 
-    def _note(self, id: str, account: str, noted: set[str], **changes: Any) -> None:
-        if id in noted:
-            return
-        noted.add(id)
-        record = msgspec.structs.replace(self._records[account, id], **changes)
-        self._records[account, id] = record
-        if record.response_id is not None and self._by_response[account, record.response_id].id == id:
-            self._by_response[account, record.response_id] = record
+    def _note(self, note: Note) -> None:
+        """The first note of a call stays."""
+        if isinstance(note, DeliveryNote):
+            self._deliveries.setdefault(note.id, note.delivery)
+        elif isinstance(note, RecountNote):
+            self._recounts.setdefault(note.id, note.recount.own)
+
+    def _noted(self, record: CallRecord) -> CallRecord:
+        """The record with what was noted of its call."""
+        own = self._recounts.get(record.id)
+        if own is not None:
+            record = recounted(record, own)
+        delivery = self._deliveries.get(record.id)
+        return record if delivery is None else msgspec.structs.replace(record, delivery=delivery)
 
 
 def _by_id(known: KnownKey) -> str:

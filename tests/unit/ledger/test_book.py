@@ -1,6 +1,7 @@
 """The rules of the books, one by one: what each state allows, what a post charges, which counters move."""
 
 from itertools import pairwise
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -29,7 +30,7 @@ from tollway.domain.commands import (
 from tollway.domain.money import AMOUNT_NANO_MAX
 from tollway.domain.recount import Recount
 from tollway.domain.usage import Usage
-from tollway.ledger.book import decide
+from tollway.ledger.book import RULES, decide
 from tollway.ledger.books import Books
 from tollway.ledger.decision import (
     KINDS,
@@ -337,6 +338,18 @@ def test_a_recount_is_noted_with_the_provider_and_the_model_of_the_post() -> Non
     recount = Recount(vocabulary="o200k_base", own=Usage(prompt=3, completion=4))
     note = ledger.books.decide(NoteRecount(id="x", recount=recount), START_MS).note
     assert note == RecountNote(posted.seq, WALLET, "x", "openai", posted.model, recount)
+    assert ledger.tell(NoteRecount(id="y", recount=recount)) == Refused(reason="unknown_hold")
+
+
+def test_a_note_needs_the_chain_of_its_call_and_nothing_else() -> None:
+    books = Books(complete=False)
+    recount = Recount(vocabulary="o200k_base", own=Usage(prompt=3, completion=4))
+    for note in (NoteDelivery(id="x", delivery="complete"), NoteRecount(id="x", recount=recount)):
+        assert books.missing([note], START_MS) == [("chain", "x")]
+
+
+def test_every_command_has_its_rule() -> None:
+    assert {*get_args(Command), Expire} == RULES.keys()
 
 
 def test_transfers_of_an_account_form_a_chain() -> None:
