@@ -15,11 +15,9 @@ from helpers.raw_server import Connection, RawServer, client_sockets
 from helpers.until import until
 from tollway.domain.errors import ProviderFault
 from tollway.domain.seams import HttpRequest, HttpResponse, Transport
-from tollway.upstream.aiohttp_transport import AiohttpTransport
 from tollway.upstream.http1.transport import Http1Transport
 
 IMPLEMENTATIONS: list[Callable[[ssl.SSLContext | None], Transport]] = [
-    lambda context: AiohttpTransport(ssl_context=context),
     lambda context: Http1Transport(ssl_context=context),
 ]
 
@@ -30,7 +28,7 @@ OK = b"HTTP/1.1 200 OK\r\n"
 HELLO = OK + b"content-length: 5\r\n\r\nhello"
 
 
-@pytest.fixture(params=IMPLEMENTATIONS, ids=["aiohttp", "http1"])
+@pytest.fixture(params=IMPLEMENTATIONS, ids=["http1"])
 def make(request: pytest.FixtureRequest) -> Callable[[ssl.SSLContext | None], Transport]:
     made: Callable[[ssl.SSLContext | None], Transport] = request.param
     return made

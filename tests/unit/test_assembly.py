@@ -16,16 +16,16 @@ from tollway.limits.memory import MemoryLimits
 from tollway.metering.price_list import price_list
 from tollway.ops.logs import LogObserver
 from tollway.routing.health import Health
-from tollway.upstream.aiohttp_transport import AiohttpTransport
 from tollway.upstream.dialects import Spoken
 from tollway.upstream.dialects.openai_openai import OpenAIOpenAI
+from tollway.upstream.http1.transport import Http1Transport
 
 
 def made(files: int | None) -> Assembly:
     clock, observer = HandClock(), LogObserver()
     stores = MemoryLimits(clock), MemoryLimits(clock)
     return Assembly(
-        AiohttpTransport(),
+        Http1Transport(),
         Books(MemoryLedger(clock), bytes(32), bytes(32)),
         clock,
         observer,

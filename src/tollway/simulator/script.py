@@ -15,7 +15,7 @@ from tollway.simulator.log import Exchange
 from tollway.simulator.refusals import error_body, scenario_error
 from tollway.simulator.scenario import SPLIT_CHARACTERS, FaultName, Scenario
 
-HUGE_HEADER_BYTES = 100_000  # beyond what clients accept (aiohttp 8 KB, Node 16 KB, curl 100 KB)
+HUGE_HEADER_BYTES = 100_000  # beyond what clients accept (this router 64 KB, Node 16 KB, curl 100 KB)
 MISSING_BYTES = 100  # by how much bad_length promises more than it sends
 NOT_UTF8 = b"\xff"
 SLOW_BYTE_S = 0.05  # between the bytes of a slow head: 10 s for one of 200

@@ -9,7 +9,7 @@ from typer.main import get_command
 from tollway import __version__
 from tollway.cli import Tollway, app
 
-HEAVY = ["aiohttp", "starlette", "httpx2", "uvloop", "sqlite3", "tollway.config.schema"]
+HEAVY = ["httptools", "starlette", "httpx2", "uvloop", "sqlite3", "tollway.config.schema"]
 
 LOADED = f"""
 import sys

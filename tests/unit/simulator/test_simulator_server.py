@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import get_args
 
-import aiohttp
+import httpx2
 import openai
 import pytest
 
@@ -278,13 +278,13 @@ def test_the_log_is_unbounded_when_told() -> None:
 # --- clients
 
 
-async def test_aiohttp_reads_many_streams_at_once(sim: Simulator) -> None:
-    async with aiohttp.ClientSession() as session:
+async def test_another_client_reads_many_streams_at_once(sim: Simulator) -> None:
+    async with httpx2.AsyncClient(verify=False) as client:
 
         async def one(tokens: int) -> bytes:
             body = {"model": f"sim?n={tokens}&gap=1ms", "stream": True, "messages": MESSAGES}
-            async with session.post(f"{sim.base_url}/chat/completions", json=body) as reply:
-                return await reply.read()
+            reply = await client.post(f"{sim.base_url}/chat/completions", json=body)
+            return reply.content
 
         bodies = await asyncio.gather(*(one(tokens) for tokens in range(1, 31)))
     assert [body.count(b"data: ") for body in bodies] == [tokens + 3 for tokens in range(1, 31)]
