@@ -8,7 +8,7 @@ export PYTHON
 BIN := $(VENV)/bin
 SETUP := scripts/setup $(VENV)
 
-.PHONY: help demo test lint bench chaos matrix lock clean
+.PHONY: help demo test lint bench chaos matrix fuzz lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -36,12 +36,15 @@ chaos: $(VENV)/.package $(VENV)/.dev ## Kill routers under load and compare ever
 matrix: $(VENV)/.package $(VENV)/.dev ## Every fault of a provider through the official SDKs (ARGS="--write docs/reliability.md")
 	PYTHONPATH=tests $(BIN)/python -m matrix $(ARGS)
 
+fuzz: $(VENV)/.package $(VENV)/.dev $(VENV)/.fuzz ## Fuzz what reads bytes from outside, 5 minutes (ARGS="--seconds 60")
+	PYTHONPATH=tests $(BIN)/python -m fuzz $(ARGS)
+
 lock: ## Write requirements/ again from pyproject.toml (ARGS="--upgrade"; needs uv)
 	scripts/lock $(ARGS)
 
 clean: ## Remove the environment and everything that was built
 	rm -rf $(VENV) build dist htmlcov .coverage .demo .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	rm -rf .bench bench/results tests/acceptance/*/node_modules
+	rm -rf .bench .fuzz bench/results tests/acceptance/*/node_modules
 
 # Set-up, in steps that each leave a stamp inside the environment.
 
@@ -59,6 +62,10 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
 
 $(VENV)/.bench: requirements/postgres.txt $(VENV)/.runtime
 	@$(SETUP) bench
+	@touch $@
+
+$(VENV)/.fuzz: requirements/fuzz.txt $(VENV)/.runtime
+	@$(SETUP) fuzz
 	@touch $@
 
 $(VENV)/.demo: requirements/demo.txt $(VENV)/.runtime
