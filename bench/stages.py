@@ -16,6 +16,7 @@ from tollway.client.wallet import SolanaWallet, account_id
 from tollway.domain.clock import SystemClock
 from tollway.domain.commands import Credit, Hold, Post, Posted
 from tollway.domain.ids import new_id
+from tollway.domain.money import format_usd
 from tollway.domain.plan import Candidate
 from tollway.domain.price import Price, Rates, Tariff
 from tollway.domain.usage import Charge
@@ -132,7 +133,9 @@ async def main() -> None:
         "read the answer": alone(lambda: dialect.answer(ANSWER)),
         "meter": alone(charge),
         "the reply's body": alone(
-            lambda: batch_body(answer.fields, usage_object(answer.usage, charged.usage, charged.price), tollway)
+            lambda: batch_body(
+                answer.fields, usage_object(answer.usage, charged.usage, format_usd(charged.price)), tollway
+            )
         ),
     }
     total = 0.0

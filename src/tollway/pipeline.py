@@ -37,7 +37,7 @@ from tollway.upstream.watch import CallsInFlight, CallWatch
 class ChatHeaders(msgspec.Struct, frozen=True, kw_only=True):
     """What the path reads of a request's headers."""
 
-    all: list[tuple[bytes, bytes]]
+    all: dict[bytes, bytes]
     sign_in: bytes | None = None
     authorization: bytes | None = None
     address: str = ""  # limits.addresses.address_of

@@ -36,25 +36,13 @@ def chat_completions(services: Services) -> App:
 
 def read_headers(headers: list[tuple[bytes, bytes]], scope: Scope) -> ChatHeaders:
     """ASGI gives names in lower case. Of a repeated header the last one counts."""
-    sign_in: bytes | None = None
-    authorization: bytes | None = None
-    request_id: str | None = None
-    idempotency_key: bytes | None = None
-    for name, value in headers:
-        if name == b"sign-in-with-x":
-            sign_in = value
-        elif name == b"authorization":
-            authorization = value
-        elif name == b"idempotency-key":
-            idempotency_key = value
-        elif name == b"x-request-id":
-            request_id = value[:REQUEST_ID_BYTES_MAX].decode("latin-1")
-    address = address_of(scope.get("client"))
+    given = dict(headers)
+    request_id = given.get(b"x-request-id")
     return ChatHeaders(
-        all=headers,
-        sign_in=sign_in,
-        authorization=authorization,
-        address=address,
-        request_id=request_id,
-        idempotency_key=idempotency_key,
+        all=given,
+        sign_in=given.get(b"sign-in-with-x"),
+        authorization=given.get(b"authorization"),
+        address=address_of(scope.get("client")),
+        request_id=None if request_id is None else request_id[:REQUEST_ID_BYTES_MAX].decode("latin-1"),
+        idempotency_key=given.get(b"idempotency-key"),
     )

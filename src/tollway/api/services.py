@@ -3,6 +3,7 @@
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -78,9 +79,7 @@ Handler = Callable[[Services, Request], Awaitable[Answered]]
 
 def header_guard(headers: Iterable[tuple[bytes, bytes]], most: int) -> None:
     """Raises HeadersTooLarge when all names and values together are over `most` bytes."""
-    size = 0
-    for name, value in headers:
-        size += len(name) + len(value)
+    size = sum(map(len, chain.from_iterable(headers)))
     if size > most:
         raise HeadersTooLarge(f"The request's headers have {size} bytes; this router takes {most} (server.max_header).")
 

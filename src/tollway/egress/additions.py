@@ -6,7 +6,6 @@ A provider's own members of these names are overwritten: only the ledger says wh
 import msgspec
 
 from tollway.domain.answer import AttemptRecord
-from tollway.domain.money import format_usd
 from tollway.domain.usage import Usage
 from tollway.wire import json
 from tollway.wire.sse import encode_event
@@ -30,7 +29,7 @@ class Tollway(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     max_tokens_applied: int | None = None
 
 
-def usage_object(reported: bytes | None, usage: Usage, charged: int) -> msgspec.Raw:
+def usage_object(reported: bytes | None, usage: Usage, cost: str) -> msgspec.Raw:
     """OpenAI's `usage` with `cost` (decimal string, USD). `reported`: the provider's raw object, when it stands."""
     if reported is None:
         fields = json.decode_fields(json.encode(_openai_usage(usage)))
@@ -38,7 +37,7 @@ def usage_object(reported: bytes | None, usage: Usage, charged: int) -> msgspec.
         fields = json.decode_fields(reported)
         for name in PROVIDER_MONEY:
             fields.pop(name, None)
-    fields["cost"] = _raw(format_usd(charged))
+    fields["cost"] = _raw(cost)
     return msgspec.Raw(json.encode_fields(fields))
 
 

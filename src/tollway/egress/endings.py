@@ -65,9 +65,9 @@ def relay_error(relayed: Relayed) -> TollwayError:
 
 def batch(answer: Answer, record: CallRecord, posted: Posted, plan: Plan) -> tuple[bytes, list[Header]]:
     """Body and headers of a whole batch answer."""
-    body = batch_body(answer.fields, _usage(answer.usage, record, posted), _tollway(record, posted, plan))
     provider = record.provider or ""
     cost = format_usd(posted.charged)
+    body = batch_body(answer.fields, _usage(answer.usage, record, cost), _tollway(record, posted, plan))
     return body, [(b"x-tollway-provider", provider.encode()), (b"x-tollway-cost-usd", cost.encode())]
 
 
@@ -77,15 +77,16 @@ def stream(
     """The last bytes of a whole stream: what was withheld, the usage chunk when it was asked for, [DONE]."""
     parts = list(withheld)
     if call.include_usage:
-        parts.append(usage_chunk(reading.first, _usage(reading.usage, record, posted), _tollway(record, posted, plan)))
+        usage = _usage(reading.usage, record, format_usd(posted.charged))
+        parts.append(usage_chunk(reading.first, usage, _tollway(record, posted, plan)))
     parts.append(DONE)
     return b"".join(parts)
 
 
-def _usage(reported: bytes | None, record: CallRecord, posted: Posted) -> msgspec.Raw:
+def _usage(reported: bytes | None, record: CallRecord, cost: str) -> msgspec.Raw:
     assert record.usage is not None, "a posted call has a usage"
     stands = record.usage_origin == "provider"
-    return usage_object(reported if stands else None, record.usage, posted.charged)
+    return usage_object(reported if stands else None, record.usage, cost)
 
 
 def _tollway(record: CallRecord, posted: Posted, plan: Plan) -> Tollway:

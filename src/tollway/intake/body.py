@@ -1,7 +1,7 @@
 """Reading a request's body off the raw ASGI channel, under a limit. It must not know what the body means."""
 
 import time
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Protocol
 
 from tollway.domain.errors import ClientGone, Overloaded, RequestError, RequestTooLarge, UnsupportedMediaType
@@ -9,6 +9,7 @@ from tollway.intake.limits import ARRIVING_BYTES_MAX, BYTES_PER_S_MIN
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
+JSON = b"application/json"
 _LENGTH_DIGITS_MAX = 18  # more than any size that fits 64 bits
 
 
@@ -40,7 +41,7 @@ class Arrivals:
 
 async def read_body(
     receive: Receive,
-    headers: Iterable[tuple[bytes, bytes]],
+    headers: Mapping[bytes, bytes],
     arrivals: Arrivals,
     max_bytes: int,
     patience: Patience,
@@ -82,16 +83,14 @@ async def _next(receive: Receive) -> tuple[bytes, bool]:
     return message.get("body", b""), message.get("more_body", False)
 
 
-def _check_headers(headers: Iterable[tuple[bytes, bytes]], max_bytes: int) -> None:
-    content_type = b""
-    for name, value in headers:
-        if name == b"content-type":
-            content_type = value
-        elif name == b"content-length":
-            _check_length(value, max_bytes)
-        elif name == b"content-encoding" and value.strip().lower() != b"identity":
-            raise UnsupportedMediaType("Compressed bodies are not accepted: send it without content-encoding.")
-    if content_type.partition(b";")[0].strip().lower() != b"application/json":
+def _check_headers(headers: Mapping[bytes, bytes], max_bytes: int) -> None:
+    length = headers.get(b"content-length")
+    if length is not None:
+        _check_length(length, max_bytes)
+    if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
+        raise UnsupportedMediaType("Compressed bodies are not accepted: send it without content-encoding.")
+    content_type = headers.get(b"content-type", b"")
+    if content_type != JSON and content_type.partition(b";")[0].strip().lower() != JSON:
         raise UnsupportedMediaType("The body must be JSON: send it with content-type: application/json.")
 
 

@@ -4,7 +4,7 @@ A prompt has at most as many tokens as its text has bytes, plus what the model's
 text has at most the model's ceiling for its kind. Whatever it is made of, a prompt has at most the context length.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from tollway.domain.call import Call
 from tollway.domain.plan import Candidate
@@ -49,8 +49,10 @@ def prompt_bound(call: Call, candidate: Candidate) -> int:
     return min(text + parts_ceiling(prompt.parts, candidate), candidate.context_length)
 
 
-def parts_ceiling(parts: Iterable[tuple[str, int]], candidate: Candidate) -> int:
+def parts_ceiling(parts: Collection[tuple[str, int]], candidate: Candidate) -> int:
     """The most tokens that parts other than text can have: the context length for each of a kind without a ceiling."""
+    if not parts:
+        return 0
     ceilings = candidate.part_tokens
     return sum(count * ceilings.get(kind, candidate.context_length) for kind, count in parts)
 

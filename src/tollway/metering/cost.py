@@ -19,6 +19,14 @@ def sell_of(usage: Usage, features: Iterable[str], tariff: Tariff) -> int:
     return _ceil(price_of(usage, features, price) * numerator, denominator)
 
 
+def both_of(usage: Usage, features: Iterable[str], tariff: Tariff) -> tuple[int, int]:
+    """`sell_of` and `cost_of`, reckoned once where the wallet pays the provider's price."""
+    price, numerator, denominator = selling(tariff)
+    pico = price_of(usage, features, price)
+    owed = pico if price is tariff.buy else price_of(usage, features, tariff.buy)
+    return _ceil(pico * numerator, denominator), _ceil(owed, PICO_PER_NANO)
+
+
 def selling(tariff: Tariff) -> tuple[Price, int, int]:
     """The price the wallet pays by, and the fraction that turns its pico-USD into nano-USD with the markup."""
     price, factor = tariff.selling
@@ -28,30 +36,26 @@ def selling(tariff: Tariff) -> tuple[Price, int, int]:
 def price_of(usage: Usage, features: Iterable[str], price: Price) -> int:
     """The exact price in pico-USD. Special tokens are parts of the prompt or completion and counted once: where the
     parts overlap (cached audio), what was written to the cache comes first, then audio, images, and what was cached."""
-    rates = rates_for(usage.prompt, price)
-    left = usage.prompt
-    written = min(usage.cache_write, left)
-    audio = min(usage.audio_input, left := left - written)
-    images = min(usage.image_input, left := left - audio)
-    cached = min(usage.cached, left := left - images)
-    prompt = (
-        written * _rate(rates.cache_write, rates.input)
-        + audio * _rate(rates.audio_input, rates.input)
-        + images * _rate(rates.image_input, rates.input)
-        + cached * _rate(rates.cached_input, rates.input)
-        + (left - cached) * rates.input
-    )
-    left = usage.completion
-    spoken = min(usage.audio_output, left)
-    drawn = min(usage.image_output, left := left - spoken)
-    thought = min(usage.reasoning, left := left - drawn)
-    completion = (
-        spoken * _rate(rates.audio_output, rates.output)
-        + drawn * _rate(rates.image_output, rates.output)
-        + thought * _rate(rates.reasoning, rates.output)
-        + (left - thought) * rates.output
-    )
-    return prompt + completion + features_price(features, price)
+    rates = rates_for(usage.prompt, price) if price.tiers else price.rates
+    pico = usage.prompt * rates.input + usage.completion * rates.output
+    if usage.cached or usage.cache_write or usage.audio_input or usage.image_input:
+        pico += _beyond(
+            usage.prompt,
+            rates.input,
+            (usage.cache_write, rates.cache_write),
+            (usage.audio_input, rates.audio_input),
+            (usage.image_input, rates.image_input),
+            (usage.cached, rates.cached_input),
+        )
+    if usage.reasoning or usage.audio_output or usage.image_output:
+        pico += _beyond(
+            usage.completion,
+            rates.output,
+            (usage.audio_output, rates.audio_output),
+            (usage.image_output, rates.image_output),
+            (usage.reasoning, rates.reasoning),
+        )
+    return pico + features_price(features, price) if features else pico
 
 
 def rates_for(prompt_tokens: int, price: Price) -> Rates:
@@ -75,8 +79,16 @@ def features_price(features: Iterable[str], price: Price) -> int:
     return total
 
 
-def _rate(special: int | None, ordinary: int) -> int:
-    return ordinary if special is None else special
+def _beyond(left: int, ordinary: int, *kinds: tuple[int, int | None]) -> int:
+    """What tokens of special kinds cost beyond the ordinary rate (less than none for cheaper ones): each of `kinds` is
+    a count and its rate, and no more of them are counted than are `left` by those before."""
+    pico = 0
+    for count, rate in kinds:
+        taken = min(count, left)
+        left -= taken
+        if rate is not None:
+            pico += taken * (rate - ordinary)
+    return pico
 
 
 def _ceil(value: int, divisor: int) -> int:

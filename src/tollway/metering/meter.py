@@ -25,7 +25,7 @@ from tollway.domain.call import Call
 from tollway.domain.plan import Candidate
 from tollway.domain.record import Ended
 from tollway.domain.usage import Charge, Generated, Usage
-from tollway.metering.cost import cost_of, sell_of
+from tollway.metering.cost import both_of
 from tollway.metering.count import estimate as estimate
 from tollway.metering.usage import check, parse_usage
 
@@ -67,7 +67,7 @@ def meter(
     elif usage_raw is None:
         flags.append("usage_missing")
 
-    price = sell_of(usage, call.features, candidate.tariff)
+    price, cost = both_of(usage, call.features, candidate.tariff)
     if estimated:
         price = min(price, held)
     if "error" in finish_reasons:
@@ -81,7 +81,7 @@ def meter(
     return Charge(
         usage=usage,
         price=price,
-        cost=cost_of(usage, call.features, candidate.tariff),
+        cost=cost,
         estimated=estimated,
         flags=tuple(flags),
         refused=None

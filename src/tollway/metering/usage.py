@@ -3,8 +3,6 @@
 After OpenAI's `usage`, with the spellings of other providers for the same counts. It knows nothing of prices.
 """
 
-from collections.abc import Iterator
-
 import msgspec
 
 from tollway.domain.call import Call
@@ -87,34 +85,35 @@ def parse_usage(raw: bytes) -> Usage | None:
 def check(usage: Usage, call: Call, candidate: Candidate, max_tokens: int | None = None) -> str | None:
     """Why `usage` is impossible, as a stable word; None when it isn't. `max_tokens`: the output limit that the router
     lowered the call to, where it did."""
-    return next(_impossible(usage, call, candidate, max_tokens), None)
-
-
-def _impossible(usage: Usage, call: Call, candidate: Candidate, max_tokens: int | None) -> Iterator[str]:
+    prompt, completion = usage.prompt, usage.completion
+    parts = has_other_parts(call)
     if min(msgspec.structs.astuple(usage)) < 0:
-        yield "negative"
-    if usage.prompt > (candidate.context_length if has_other_parts(call) else prompt_bound(call, candidate)):
-        yield "prompt_over_bound"
-    if usage.completion > call.n * output_limit(call, candidate, max_tokens):
-        yield "completion_over_limit"
-    if usage.cached + usage.cache_write > usage.prompt:
-        yield "cached_over_prompt"
-    if usage.audio_input > (usage.prompt if has_other_parts(call) else 0):
-        yield "audio_input_over_prompt"
-    if usage.reasoning > usage.completion:
-        yield "reasoning_over_completion"
-    if usage.audio_output > (usage.completion if "audio_output" in call.features else 0):
-        yield "audio_output_over_completion"
-    if usage.image_input > (usage.prompt if has_other_parts(call) else 0):
-        yield "image_input_over_prompt"
-    if usage.image_output > usage.completion:
-        yield "image_output_over_completion"
+        return "negative"
+    if prompt > (candidate.context_length if parts else prompt_bound(call, candidate)):
+        return "prompt_over_bound"
+    if completion > call.n * output_limit(call, candidate, max_tokens):
+        return "completion_over_limit"
+    if usage.cached + usage.cache_write > prompt:
+        return "cached_over_prompt"
+    if usage.reasoning > completion:
+        return "reasoning_over_completion"
+    if usage.image_output > completion:
+        return "image_output_over_completion"
+    if usage.audio_input > (prompt if parts else 0):
+        return "audio_input_over_prompt"
+    if usage.image_input > (prompt if parts else 0):
+        return "image_input_over_prompt"
+    if usage.audio_output > (completion if "audio_output" in call.features else 0):
+        return "audio_output_over_completion"
+    return None
 
 
 def _first(*counts: Count) -> int:
     """The first count that is there, as an integer; 0 when none is. ValueError for a fraction."""
     for count in counts:
         if count is not None:
+            if count.__class__ is int:
+                return count
             whole = int(count)
             if whole != count:
                 raise ValueError(f"{count} tokens")

@@ -52,7 +52,7 @@ async def read_from(
 ) -> bytes:
     arrivals = Arrivals()
     try:
-        return await read_body(receive, headers, arrivals, limit, patience or Patience(), SLOW_SENDER_S)
+        return await read_body(receive, dict(headers), arrivals, limit, patience or Patience(), SLOW_SENDER_S)
     finally:
         assert arrivals.held == 0
 
@@ -80,7 +80,7 @@ async def test_bodies_on_their_way_share_one_limit_and_give_back_their_room() ->
         return {"type": "http.request", "body": b"1234", "more_body": not more.is_set()}
 
     async def arrive(receive: Receive) -> bytes:
-        return await read_body(receive, [JSON], arrivals, 20, Patience(), SLOW_SENDER_S)
+        return await read_body(receive, dict([JSON]), arrivals, 20, Patience(), SLOW_SENDER_S)
 
     first = asyncio.create_task(arrive(waits))
     await asyncio.sleep(0)
@@ -98,7 +98,7 @@ async def test_a_sender_that_is_given_up_gives_back_its_room() -> None:
     arrivals = Arrivals()
     for last in (channel(b"1234", gone=True), channel(b"1234", b"5" * 20)):
         with pytest.raises((ClientGone, RequestTooLarge)):
-            await read_body(last, [JSON], arrivals, 20, Patience(), SLOW_SENDER_S)
+            await read_body(last, dict([JSON]), arrivals, 20, Patience(), SLOW_SENDER_S)
         assert arrivals.held == 0
 
 
