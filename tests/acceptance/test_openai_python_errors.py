@@ -169,6 +169,19 @@ async def test_a_refusal_that_says_try_again_is_tried_again_by_the_client(router
     assert answer.choices[0].message.content == expected_text(5)
 
 
+@pytest.mark.parametrize(("rate", "tries"), [("1/d", 1), ("1/1s", 2)])
+async def test_a_limit_is_waited_for_by_the_client_when_it_is_over_soon_and_raised_when_it_is_not(rate, tries):
+    async with running({"sim": "tokens=5"}, config=f'[limits]\nrequests = "{rate}"\n') as router:
+        async with counting(router, router.sign_in(await router.wallet("1.00"))) as (client, answers):
+            await client.complete(**chat())
+            answers.clear()
+            with contextlib.suppress(openai.RateLimitError):
+                await client.complete(**chat())
+        assert len(answers) == tries, [answer.headers for answer in answers]
+        assert answers[0].headers["x-should-retry"] == ("true" if tries > 1 else "false")
+        assert answers[-1].status_code == (200 if tries > 1 else 429)
+
+
 CUT = ["cut", "reset", "end", "truncated", "damaged", "error"]
 
 

@@ -26,6 +26,9 @@ STREAM_HEADERS: tuple[Header, ...] = (
     (b"x-accel-buffering", b"no"),  # nginx in front must not hold events back
 )
 KEEP_ALIVE = b": keep-alive\n\n"
+# The longest that a client is told to wait and ask again by itself: OpenAI's SDK for Node.js sleeps as long as it is
+# told, in silence, so a limit that ends tomorrow has to raise at once.
+RETRY_MS_MAX = 120_000
 
 
 def error_object(error: TollwayError) -> dict[str, object]:
@@ -44,11 +47,14 @@ def error_object(error: TollwayError) -> dict[str, object]:
 
 def error_headers(error: TollwayError, challenge: bytes) -> list[Header]:
     headers: list[Header] = []
+    should_retry = error.should_retry
     if error.retry_after_ms is not None:
         headers.append((b"retry-after", str(-(-error.retry_after_ms // 1000)).encode()))
         headers.append((b"retry-after-ms", str(error.retry_after_ms).encode()))
-    if error.should_retry is not None:
-        headers.append((b"x-should-retry", b"true" if error.should_retry else b"false"))
+        if error.retry_after_ms > RETRY_MS_MAX:
+            should_retry = False
+    if should_retry is not None:
+        headers.append((b"x-should-retry", b"true" if should_retry else b"false"))
     if isinstance(error, SignInError):
         headers.append((b"www-authenticate", challenge))
     if isinstance(error, MethodNotAllowed):

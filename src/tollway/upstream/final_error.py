@@ -22,6 +22,10 @@ from tollway.domain.errors import (
 FULL: frozenset[Outcome] = frozenset({"rate_limited", "overloaded", "at_limit"})
 LATE: frozenset[Outcome] = frozenset({"first_byte_timeout", "batch_timeout", "idle_timeout"})
 
+RETRY_AFTER_MS = 5_000  # where no provider said when
+# What a provider says is about the operator's quota, and another may have room long before.
+RETRY_AFTER_MS_MAX = 120_000
+
 
 def final_error(faults: Sequence[ProviderFault], attempts: tuple[AttemptRecord, ...]) -> TollwayError:
     """`faults` in the order in which they came; none when nobody was asked. `attempts` go with the error."""
@@ -52,7 +56,7 @@ def final_error(faults: Sequence[ProviderFault], attempts: tuple[AttemptRecord, 
         told: type[TollwayError] = RateLimited if unasked else NoProviderAvailable
         return told(
             f"Every provider of this model is at its limit. Tried: {tried}. Try again later.",
-            retry_after_ms=min(waits, default=5_000),
+            retry_after_ms=min([*waits, RETRY_AFTER_MS_MAX]) if waits else RETRY_AFTER_MS,
             attempts=attempts,
         )
     if all(fault.outcome in LATE for fault in faults):

@@ -18,7 +18,7 @@ from tollway.domain.errors import (
     TollwayError,
 )
 from tollway.domain.waiting import Interrupted
-from tollway.egress.reply import error_object
+from tollway.egress.reply import RETRY_MS_MAX, error_object
 
 # --- whole answers
 
@@ -87,6 +87,15 @@ async def test_a_time_to_wait_is_said_in_seconds_rounded_up_and_in_milliseconds(
     assert talk.wire.headers[b"retry-after"] == b"2"
     assert talk.wire.headers[b"retry-after-ms"] == b"1001"
     assert talk.wire.headers[b"x-should-retry"] == b"true"
+
+
+@pytest.mark.parametrize(("wait_ms", "should"), [(RETRY_MS_MAX, b"true"), (RETRY_MS_MAX + 1, b"false")])
+@virtual_time
+async def test_a_client_is_not_told_to_sleep_for_hours(wait_ms: int, should: bytes) -> None:
+    talk = Conversation()
+    await talk.error(RateLimited("later", retry_after_ms=wait_ms))
+    assert talk.wire.headers[b"x-should-retry"] == should
+    assert talk.wire.headers[b"retry-after-ms"] == str(wait_ms).encode()
 
 
 @virtual_time

@@ -30,6 +30,7 @@ from tollway.upstream.attempts import (
     FAULT_BODY_S_MAX,
 )
 from tollway.upstream.dialects.openai_openai import OpenAIOpenAI
+from tollway.upstream.final_error import RETRY_AFTER_MS_MAX
 from tollway.upstream.turns import RETRY_AFTER_S_MAX
 
 # --- the caller's own fault
@@ -184,6 +185,12 @@ async def test_nobody_is_kept_waiting_for_longer_than_the_limit() -> None:
 async def test_a_limit_without_a_time_is_not_waited_for() -> None:
     refused = await Bench(a=[failure(429)], b=[failure(503)]).refused()
     assert (type(refused), refused.retry_after_ms) == (NoProviderAvailable, 5_000)
+
+
+@virtual_time
+async def test_a_caller_is_told_of_no_longer_wait_than_makes_sense() -> None:
+    refused = await Bench(a=[failure(429, retry_after="86400")], b=[failure(503)]).refused()
+    assert refused.retry_after_ms == RETRY_AFTER_MS_MAX
 
 
 # --- when all have failed
