@@ -31,6 +31,7 @@ from tollway.simulator import Attempt, Simulator
 
 AT_ONCE = 16
 CELL_S_MAX = 30.0  # what hangs: ten times what the slowest cell takes by its limits
+IDLE_S_MAX = 10.0  # for the router to leave the providers that nobody waits for
 PATIENT = "30s"  # of keep-alives: none comes, so that a status is what is told
 BEGINS_AT = "100ms"
 
@@ -66,15 +67,31 @@ class Stage:
     async def play(self, cells: Iterable[Cell], client: Client) -> list[Played]:
         """Every cell, in their order."""
         played = await asyncio.gather(*(self._bounded(cell, client) for cell in cells))
+        try:
+            await self._idle()
+        except TimeoutError:  # a provider is held that should have been left: let it write, and be found out
+            for one in played:
+                self._let_go(one.cell)
+            await self._idle()
         by_tag: dict[str, list[tuple[str, Attempt]]] = defaultdict(list)
-        async with asyncio.timeout(CELL_S_MAX):
-            for letter, simulator in self._addresses.all():
-                await simulator.idle()  # no attempt is left behind
-                for attempt in simulator.log:
-                    by_tag[(attempt.model or "").partition("?")[0]].append((letter, attempt))
+        for letter, simulator in self._addresses.all():
+            for attempt in simulator.log:
+                by_tag[(attempt.model or "").partition("?")[0]].append((letter, attempt))
         for one in played:
             one.attempts = by_tag[one.cell.tag]
         return played
+
+    async def _idle(self) -> None:
+        """Until no provider is at work. Raises TimeoutError."""
+        async with asyncio.timeout(IDLE_S_MAX):
+            for _, simulator in self._addresses.all():
+                await simulator.idle()
+
+    def _let_go(self, cell: Cell) -> None:
+        if cell.holder is not None:
+            holder = self._addresses.of(cell, cell.holder)
+            holder.free(cell.tag)
+            holder.release(cell.tag)
 
     async def _bounded(self, cell: Cell, client: Client) -> Played:
         async with self._free:
@@ -105,10 +122,6 @@ class Stage:
             return kinds.count("hold") == sum(kinds.count(end) for end in ("post", "void", "expire")) > 0
 
         await until(settled, CELL_S_MAX)
-        if cell.holder is not None:  # it goes on, or a provider that was not cancelled would wait for ever
-            holder = self._addresses.of(cell, cell.holder)
-            holder.free(cell.tag)
-            holder.release(cell.tag)
         balance = await router.ledger.balance(account)
         played.pending = balance.debits_pending + balance.credits_pending
         played.record = await router.ledger.call(account, played.entries[0].id)
@@ -148,11 +161,8 @@ class Stage:
         """Let a provider go on whose answer is read to its end though nobody is there."""
         reasons = cell.fault.thoughts and cell.holder == A
         if cell.way is Way.LEFT_BATCH or cell.way is Way.LEFT_LATE or (cell.way is Way.LEFT_MIDWAY and reasons):
-            assert cell.holder is not None, "it was held until its client had left"
             await caught_up(self._router)
-            holder = self._addresses.of(cell, cell.holder)
-            holder.free(cell.tag)
-            holder.release(cell.tag)
+            self._let_go(cell)
 
 
 class Addresses:
