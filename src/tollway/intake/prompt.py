@@ -160,9 +160,8 @@ def measure(fields: dict[str, Raw], limits: Limits) -> Measured:
         raise RequestError(
             f"messages has {measured.messages} entries; at most {limits.max_messages} are accepted.", param="messages"
         )
-    for name, value in fields.items():
-        if name not in NOT_PROMPT:
-            measured.text_bytes += len(name.encode()) + len(value)
+    for name in fields.keys() - NOT_PROMPT:
+        measured.text_bytes += len(name.encode()) + len(fields[name])
     return measured
 
 

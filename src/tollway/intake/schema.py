@@ -118,17 +118,23 @@ NULL = Raw(b"null")
 _PLACE = re.compile(r"at `\$([^`]+)`\Z")  # where in a value msgspec found its fault, such as [4] or .include_usage
 
 
-def spellings(*tables: Iterable[str]) -> dict[str, str]:
-    """The names of all tables by what `check_spelling` compares."""
-    return {_folded(name): name for table in tables for name in table}
+class Spellings(NamedTuple):
+    exact: frozenset[str]
+    by_folded: Mapping[str, str]
 
 
-def check_spelling(fields: Mapping[str, Raw], known: Mapping[str, str], within: str = "") -> None:
+def spellings(*tables: Iterable[str]) -> Spellings:
+    """The names of all tables, and by what `check_spelling` compares."""
+    names = [name for table in tables for name in table]
+    return Spellings(frozenset(names), {_folded(name): name for name in names})
+
+
+def check_spelling(fields: Mapping[str, Raw], known: Spellings, within: str = "") -> None:
     """RequestError for a name that is not one of `known` (from `spellings`) but that some server takes for one: in Go's
     JSON names match in any case, in that of protocol buffers in camel case too. Forwarded, `Max_Tokens` or `maxTokens`
     would be a cap that nothing was held for, and `MODEL` another model at this one's price."""
-    for name in fields:
-        if len(name) <= FIELD_NAME_MAX and (meant := known.get(_folded(name))) is not None and name != meant:
+    for name in fields.keys() - known.exact:
+        if len(name) <= FIELD_NAME_MAX and (meant := known.by_folded.get(_folded(name))) is not None:
             raise RequestError(f"{within}{name} is not served here; write {within}{meant}.", param=f"{within}{name}")
 
 
