@@ -100,6 +100,11 @@ def _step(service: Service, query: Query) -> Result:
     return None, lambda: {"sent": lockstep.sent.value}
 
 
+def _each(service: Service, query: Query) -> Result:
+    went = service.locksteps[_name(query, "id")].each()
+    return None, lambda: {"went": went}
+
+
 def _free(service: Service, query: Query) -> Result:
     lockstep = service.locksteps[_name(query, "id")]
     lockstep.free()
@@ -125,6 +130,7 @@ HANDLERS: dict[tuple[bytes, str], Handler] = {
     (b"POST", "/barrier/release"): _release,
     (b"GET", "/barrier/waiting"): _waiting,
     (b"POST", "/lockstep/step"): _step,
+    (b"POST", "/lockstep/each"): _each,
     (b"POST", "/lockstep/free"): _free,
     (b"GET", "/lockstep/sent"): _sent,
 }

@@ -122,6 +122,14 @@ class Lockstep:
             self._credit -= 1
             self._wake_first()
 
+    def each(self) -> int:
+        """One step for each that waits, however many there are. How many went."""
+        waiting = list(self._waiting)
+        self._waiting.clear()
+        for wake in waiting:
+            wake()
+        return len(waiting)
+
     def free(self) -> None:
         """Let everything under this name run to its end."""
         self._free = True

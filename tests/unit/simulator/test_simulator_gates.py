@@ -41,6 +41,19 @@ async def test_steps_may_be_given_ahead_and_several_at_once(sim: Simulator) -> N
     assert (sim.log[-1].ended, sim.log[-1].completion_tokens) == ("client_closed", 3)
 
 
+async def test_each_stream_in_lockstep_is_let_go_by_one_event(sim: Simulator) -> None:
+    lines = [await begin(sim, "lockstep=a&n=3") for _ in range(3)]
+    await sim.seen(3)
+    assert (await control(sim, "POST", "/lockstep/each?id=a")).json() == {"went": 3}
+    await sim.sent("a", 3)
+    assert [attempt.events for attempt in sim.log] == [1, 1, 1]
+    assert (await control(sim, "POST", "/lockstep/each?id=a")).json() == {"went": 3}
+    await sim.sent("a", 6)
+    assert [attempt.events for attempt in sim.log] == [2, 2, 2]
+    for _, writer in lines:
+        writer.close()
+
+
 async def test_a_freed_lockstep_runs_to_its_end(sim: Simulator) -> None:
     answer = asyncio.create_task(ask(sim, "lockstep=a&n=3", stream=True))
     sim.step("a")
