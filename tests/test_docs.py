@@ -180,8 +180,8 @@ def table(heading: str) -> set[str]:
 
 
 def header_names(*, sent: bool) -> set[str]:
-    """Header names in the code that answers callers: of those read, compared with a name; of those sent, the first of
-    a pair, or a key."""
+    """Header names in the code that answers callers: of those read, compared with a name or looked up by it; of those
+    sent, the first of a pair, or a key."""
     source = ROOT / "src" / "tollway"
     files = [
         *(source / "api").glob("*.py"),
@@ -205,10 +205,12 @@ def _sent(node: ast.AST) -> Iterator[bytes]:
 
 
 def _read(node: ast.AST) -> Iterator[bytes]:
+    parts: list[ast.expr] = []
     if isinstance(node, ast.Compare) and isinstance(node.left, ast.Name) and node.left.id == "name":
-        for part in node.comparators:
-            if isinstance(part, ast.Constant) and isinstance(part.value, bytes):
-                yield part.value
+        parts = node.comparators
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "get":
+        parts = node.args[:1]
+    yield from (part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, bytes))
 
 
 def test_every_request_header_that_is_read_stands_in_its_table_and_no_other() -> None:
