@@ -9,6 +9,8 @@ import uvloop
 
 from helpers.ledger_homes import HOMES, Home
 from helpers.postgres import Server
+from tollway.domain.seams import Transport
+from tollway.upstream.http1.transport import Http1Transport
 
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.new_event_loop,
@@ -17,9 +19,16 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    if item.path.stem == "test_transport":
+    if item.path.stem.startswith("test_transport"):
         return LOOPS
     return {"asyncio": LOOPS["asyncio"]}
+
+
+@pytest.fixture
+async def transport() -> AsyncIterator[Transport]:
+    transport = Http1Transport()
+    yield transport
+    await transport.aclose()
 
 
 @pytest.fixture(params=HOMES)

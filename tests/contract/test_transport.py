@@ -1,82 +1,21 @@
-"""What every HTTP transport to providers promises (domain/seams.py), against a server that plays exact bytes."""
+"""What every HTTP transport to providers promises (domain/seams.py), against a server that plays exact bytes: requests,
+answers, and the connections that they go on. How connections come about is in test_transport_connecting.py, what a
+provider may not do in test_transport_hostile.py."""
 
 import asyncio
 import gzip
 import socket
-import ssl
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 
 import msgspec
 import pytest
-import trustme
 
 from helpers.raw_server import Connection, RawServer, client_sockets
+from helpers.transports import CHUNKED, HELLO, OK, READ_BYTES_MAX, Play, fetch, post, read_all
 from helpers.until import until
 from tollway.domain.errors import ProviderFault
-from tollway.domain.seams import HttpRequest, HttpResponse, Transport
-from tollway.upstream.http1.transport import Http1Transport
+from tollway.domain.seams import Transport
 
-IMPLEMENTATIONS: list[Callable[[ssl.SSLContext | None], Transport]] = [
-    lambda context: Http1Transport(ssl_context=context),
-]
-
-READ_BYTES_MAX = 256 << 10
 UNREAD_BYTES_MAX = 24 << 20  # what the kernel's two buffers may take (10 MB by Linux's defaults), and some of ours
-
-OK = b"HTTP/1.1 200 OK\r\n"
-HELLO = OK + b"content-length: 5\r\n\r\nhello"
-
-
-@pytest.fixture(params=IMPLEMENTATIONS, ids=["http1"])
-def make(request: pytest.FixtureRequest) -> Callable[[ssl.SSLContext | None], Transport]:
-    made: Callable[[ssl.SSLContext | None], Transport] = request.param
-    return made
-
-
-@pytest.fixture
-async def transport(make: Callable[[ssl.SSLContext | None], Transport]) -> AsyncIterator[Transport]:
-    transport = make(None)
-    yield transport
-    await transport.aclose()
-
-
-def post(url: str, body: bytes = b"{}", *, method: str = "POST", connect_timeout: float = 10.0) -> HttpRequest:
-    headers = (("content-type", "application/json"), ("authorization", "Bearer k"))
-    return HttpRequest(method=method, url=url, headers=headers, body=body, connect_timeout=connect_timeout)
-
-
-async def read_all(response: HttpResponse) -> bytes:
-    data = b""
-    while piece := await response.read():
-        assert len(piece) <= READ_BYTES_MAX
-        data += piece
-    return data
-
-
-async def fetch(transport: Transport, request: HttpRequest) -> bytes:
-    response = await transport.send(request)
-    try:
-        return await read_all(response)
-    finally:
-        response.close()
-
-
-@dataclass
-class Play:
-    """A script: answers every request of a connection with the same bytes, then perhaps ends the connection."""
-
-    answer: bytes
-    then: str = "keep"  # or "close", "reset"
-
-    async def __call__(self, connection: Connection) -> None:
-        while await connection.request():
-            await connection.send(self.answer)
-            if self.then == "close":
-                return
-            if self.then == "reset":
-                connection.reset()
-                return
 
 
 # --- requests
@@ -200,9 +139,6 @@ async def test_a_whole_body_is_read_to_its_end(transport: Transport, answer: byt
         assert await read_all(response) == body
         assert await response.read() == b""
         response.close()
-
-
-CHUNKED = OK + b"transfer-encoding: chunked\r\n\r\n"
 
 
 @pytest.mark.parametrize("then", ["close", "reset"])
@@ -646,53 +582,3 @@ async def test_a_transport_that_was_never_used_can_be_closed(transport: Transpor
     await transport.aclose()
     with pytest.raises(ProviderFault):
         await transport.send(post("http://127.0.0.1:9"))
-
-
-# --- TLS
-
-
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
-def server_side(authority: trustme.CA, name: str) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(name).configure_cert(context)
-    return context
-
-
-async def test_a_certificate_of_a_trusted_authority_is_accepted(
-    make: Callable[[ssl.SSLContext | None], Transport], authority: trustme.CA
-) -> None:
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
-    transport = make(context)
-    async with RawServer(Play(HELLO), tls=server_side(authority, "127.0.0.1")) as server:
-        assert await fetch(transport, post(server.url)) == b"hello"
-        assert await fetch(transport, post(server.url)) == b"hello"
-        assert len(server.connections) == 1
-        await transport.aclose()
-
-
-@pytest.mark.parametrize(("trusted", "name"), [(False, "127.0.0.1"), (True, "provider.example")])
-async def test_a_certificate_of_nobody_we_trust_or_for_another_host_is_refused(
-    make: Callable[[ssl.SSLContext | None], Transport], authority: trustme.CA, trusted: bool, name: str
-) -> None:
-    context = ssl.create_default_context()
-    if trusted:
-        authority.configure_trust(context)
-    transport = make(context)
-    async with RawServer(Play(HELLO), tls=server_side(authority, name)) as server:
-        with pytest.raises(ProviderFault) as caught:
-            await transport.send(post(server.url))
-        assert not server.requests
-    assert caught.value.outcome == "connect_failed"
-    await transport.aclose()
-
-
-async def test_certificates_are_checked_without_being_told_to(transport: Transport, authority: trustme.CA) -> None:
-    async with RawServer(Play(HELLO), tls=server_side(authority, "127.0.0.1")) as server:
-        with pytest.raises(ProviderFault):
-            await transport.send(post(server.url))
-        assert not server.requests

@@ -90,6 +90,11 @@ class Connection(asyncio.Protocol):
         self._poll = select.poll()
         self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
+    @property
+    def tls(self) -> object:
+        """The ssl.SSLObject, where there is one."""
+        return self._transport.get_extra_info("ssl_object")
+
     def usable(self, now: float) -> bool:
         """Whether an idle connection can take a request: not past its time, nothing said and not closed by the other
         side, not even since the event loop last looked."""

@@ -5,7 +5,6 @@ of ours, which offers the session that its host gave last before the first hands
 """
 
 import ssl
-from typing import Any
 
 SESSIONS_MAX = 256  # hosts
 
@@ -16,7 +15,7 @@ class Sessions:
     def __init__(self) -> None:
         self._by_host: dict[str, ssl.SSLSession] = {}
 
-    def keep(self, connection: Any) -> None:
+    def keep(self, connection: object) -> None:
         """The session of an `ssl.SSLObject` that has read since its handshake: TLS 1.3 sends it after that."""
         if isinstance(connection, ssl.SSLObject) and connection.session is not None and connection.server_hostname:
             if len(self._by_host) >= SESSIONS_MAX:

@@ -57,9 +57,10 @@ class Http1Transport:
             prepared = self._prepare(request)
         if self._loop is None:
             self._open()
-        connection = None if request.fresh_connection else self._pool.take(prepared.place)
-        if connection is None:
-            connection = await self._connect(prepared.place, request.connect_timeout)
+        place = prepared.place
+        connection = None if request.fresh_connection else self._pool.take(place)
+        if is_new := connection is None:
+            connection = await self._connect(place, request.connect_timeout)
         on_sent()
         response = connection.send(prepared.with_length(len(request.body)), request.body, bodyless=prepared.bodyless)
         try:
@@ -67,6 +68,8 @@ class Http1Transport:
         except BaseException:
             connection.drop()
             raise
+        if is_new and place.tls:
+            self._sessions.keep(connection.tls)
         return response
 
     async def aclose(self) -> None:

@@ -29,28 +29,33 @@ class Tunnel(asyncio.Protocol):
             lines.append(f"proxy-authorization: {proxy.authorization}")
         self._request = "\r\n".join([*lines, "", ""]).encode("ascii")
         self._answer = b""
+        self._heard = 0  # bytes
 
     async def open(self, transport: asyncio.Transport) -> None:
         transport.write(self._request)
         await self._opened
 
     def data_received(self, data: bytes) -> None:
-        self._answer += data
-        head, end, rest = self._answer.partition(b"\r\n\r\n")
-        if not end and len(self._answer) <= HEAD_BYTES_MAX:
+        self._heard += len(data)
+        if self._heard > HEAD_BYTES_MAX:
+            self._fail("the proxy's answer is too long")
             return
-        status = _STATUS.match(head + end)
-        if not end or status is None or status[1] == b"101":
+        self._answer += data
+        while b"\r\n\r\n" in self._answer and not self._opened.done():
+            head, _, self._answer = self._answer.partition(b"\r\n\r\n")
+            self._read(head + b"\r\n")
+
+    def _read(self, head: bytes) -> None:
+        status = _STATUS.match(head)
+        if status is None or status[1] == b"101":
             self._fail("the proxy's answer is no HTTP")
-        elif status[1][:1] == b"1":
-            self._answer = b""
-            self.data_received(rest)
-        elif status[1][:1] != b"2":
+        elif status[1][:1] == b"2":
+            if self._answer:  # TLS is begun by us: nobody there speaks first
+                self._fail("the proxy said more than its answer")
+            else:
+                self._opened.set_result(None)
+        elif status[1][:1] != b"1":
             self._fail(f"the proxy refuses: {status[1].decode()} {(status[2] or b'').decode()}".rstrip())
-        elif rest:
-            self._fail("the proxy said more than its answer")  # TLS is begun by us: nobody there speaks first
-        elif not self._opened.done():
-            self._opened.set_result(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._fail("the proxy closed the connection")
