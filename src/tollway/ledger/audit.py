@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from tollway.ledger.batch import read_transfer
 from tollway.ledger.decision import TABLE, State, change_of, state_after
+from tollway.ledger.rows import read_transfer
 from tollway.ledger.transfer import Account, Transfer, enter, is_wallet, legs_of
 
 DIFFERENCES_SHOWN_MAX = 100  # all are counted; the first ones tell enough

@@ -9,18 +9,14 @@ from typing import Any
 
 from tollway.domain.answer import RESPONSE_ID_CHARS_MAX
 from tollway.domain.commands import BurnNonce, Command, Revoke, SetFrozen, SetProvider
-from tollway.domain.keys import Key
 from tollway.domain.record import CallRecord, Delivery
-from tollway.domain.recount import Compared, RecountSums
 from tollway.ledger.books import Books
 from tollway.ledger.claims import CLAIM_MS, FORGET_EACH
 from tollway.ledger.decision import Decision, DeliveryNote, KnownClaim, KnownKey, Note, RecountNote
-from tollway.ledger.transfer import Account, Transfer, account_of, counterparty_of, provider_of
+from tollway.ledger.rows import Row, hold_row, other_row, post_row, recount_row, storable
+from tollway.ledger.transfer import Account, Transfer, provider_of
 from tollway.ledger.usage import DAY_MS, Sums, add_call
 from tollway.wire import json
-
-Row = tuple[Any, ...]
-TOKENS_MAX = 10**15  # that a batch adds to a sum: far more than there can be, and thousands of them fit 64 bits
 
 
 class Batch:
@@ -69,18 +65,23 @@ class Batch:
             if decision.note is not None:
                 self._add_note(decision.note)
             return
-        kind = transfer.kind
+        kind, legs = transfer.kind, decision.legs
         self.subjects.add(transfer.id)
         touched = self.touched
-        for debit, credit, _, _ in decision.legs:
+        for debit, credit, _, _ in legs:
             touched[debit.no] = debit
             touched[credit.no] = credit
-        self.rows[f"insert_{kind}"].extend(_row(transfer, decision, epoch))
+        if kind == "hold":
+            self.rows["insert_hold"].extend(hold_row(transfer, legs, epoch))
+        elif kind == "post":
+            self.rows["insert_post"].extend(post_row(transfer, legs))
+        else:
+            self.rows[f"insert_{kind}"].extend(other_row(transfer, legs))
         if record is not None and decision.record is not None:
             response_id = (decision.record.response_id or "")[:RESPONSE_ID_CHARS_MAX]
             self.rows["insert_call"].extend((transfer.seq, response_id, bytearray(record)))
             if kind == "post":
-                self._count(decision.legs[0][0].no, transfer, decision.record)
+                self._count(legs[0][0].no, transfer, decision.record)
         if decision.claim is not None:
             self._add_claim(decision.claim, decision.answer)
 
@@ -185,43 +186,6 @@ class Batch:
         self.rows[query].extend(row)
 
 
-def recount_row(note: RecountNote) -> Row:
-    """Tokens are within 64 bits: no count is over what a call could use."""
-    recount = note.recount
-    prompt, completion = recount.prompt, recount.completion
-    return (
-        note.seq,
-        note.provider,
-        note.model,
-        recount.vocabulary,
-        json.encode(recount.own).decode(),
-        prompt and prompt.reported,
-        prompt and prompt.own,
-        completion and completion.reported,
-        completion and completion.own,
-    )
-
-
-def recount_sums(row: Row) -> RecountSums:
-    """From the columns that the query `recounts` selects."""
-    provider, model, calls, prompts, *prompt, completions, completion_reported, completion_own = row
-    return RecountSums(
-        provider=provider,
-        model=model,
-        calls=calls,
-        prompts=prompts,
-        prompt=Compared(*prompt),
-        completions=completions,
-        completion=Compared(completion_reported, completion_own),
-    )
-
-
-def storable(sums: Sums) -> Sums:
-    """Tokens that a column can't hold must not fail others' bookings. Money is within its account's counters."""
-    calls, *tokens, charged = sums
-    return [calls, *(min(max(0, count), TOKENS_MAX) for count in tokens), charged]
-
-
 def subject_of(command: Command) -> object:
     """What an unknown outcome is remembered by."""
     if isinstance(command, BurnNonce):
@@ -231,73 +195,3 @@ def subject_of(command: Command) -> object:
     if isinstance(command, SetFrozen):
         return command.account
     return command.message_hash if isinstance(command, Revoke) else command.id
-
-
-def _row(transfer: Transfer, decision: Decision, epoch: int) -> Row:
-    """What the query of its kind writes. Every transfer's wallet has its number by now."""
-    kind, legs = transfer.kind, decision.legs
-    common = (
-        transfer.seq,
-        transfer.id,
-        transfer.at_ms,
-        account_of(transfer, legs).no,
-        transfer.previous,
-        transfer.amount,
-        transfer.available,
-    )
-    if kind == "hold":
-        bounds = json.encode(transfer.bounds).decode()
-        return (*common, epoch, bounds, 1 if transfer.unlimited else 0, transfer.model, transfer.key)
-    if kind == "post":
-        return (
-            *common,
-            legs[1][1].no,
-            transfer.model,
-            transfer.held,
-            transfer.price,
-            transfer.cost,
-            -1 if transfer.over_max is None else transfer.over_max,
-            1 if transfer.late else 0,
-            transfer.key,
-        )
-    if kind in ("void", "expire"):
-        return (*common, transfer.model, transfer.held, transfer.key)
-    entry: Row = (*common, counterparty_of(transfer, legs).no, transfer.ref)
-    if kind != "credit":
-        entry = (*entry, transfer.unlimited)
-    if kind == "reverse":
-        entry = (*entry, transfer.model, transfer.price, transfer.cost)
-    return entry
-
-
-def read_key(row: Row) -> KnownKey:
-    """A delegated key from the columns that the queries `key`, `key_of_secret` and `keys_of` select."""
-    terms, secret_hash, ended_ms = row[:3]
-    return KnownKey(json.decode_as(terms.encode(), Key), secret_hash, ended_ms)
-
-
-def read_transfer(row: Row) -> Transfer:
-    """A transfer from the columns that the queries `chain`, `statement`, `pending_holds`, `all_transfers` select."""
-    seq, own_id, kind, at_ms, account, previous, amount, available, counterparty, bounds, unlimited, model = row[:12]
-    held, price, cost, over_max, late, ref, key = row[12:19]
-    return Transfer(
-        seq=seq,
-        id=own_id,
-        kind=kind,
-        at_ms=at_ms,
-        account=account,
-        previous=previous,
-        amount=amount,
-        available=available,
-        counterparty=counterparty or "",
-        bounds=tuple(json.decode(bounds)) if bounds else (),
-        unlimited=bool(unlimited),
-        model=model or "",
-        held=held or 0,
-        price=price or 0,
-        cost=cost or 0,
-        over_max=over_max,
-        late=bool(late),
-        ref=ref or "",
-        key=key or "",
-    )

@@ -10,7 +10,7 @@ from helpers.ledgers import USD, WALLET, HandClock, credit, fresh_id, hold, post
 from tollway.domain.commands import Posted
 from tollway.domain.observer import NullObserver
 from tollway.domain.usage import Usage
-from tollway.ledger.batch import TOKENS_MAX
+from tollway.ledger.rows import TOKENS_MAX
 from tollway.ledger.sqlite import reader
 from tollway.ledger.sqlite.audit import audit
 from tollway.ledger.sqlite.store import SqliteLedger

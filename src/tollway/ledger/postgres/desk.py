@@ -16,7 +16,6 @@ from tollway.domain.errors import LedgerUnusable
 from tollway.domain.observer import NullObserver
 from tollway.domain.recount import RecountSums
 from tollway.ledger.audit import AuditReport, Rows, replay
-from tollway.ledger.batch import read_transfer, recount_sums
 from tollway.ledger.billed import Entry
 from tollway.ledger.control import ControlCommand
 from tollway.ledger.postgres.page import read_account
@@ -25,6 +24,7 @@ from tollway.ledger.postgres.schema import read_version
 from tollway.ledger.postgres.server import conninfo, unusable
 from tollway.ledger.postgres.store import PostgresLedger
 from tollway.ledger.report import Flow, Money
+from tollway.ledger.rows import read_transfer, recount_sums
 from tollway.ledger.schema import check_current
 from tollway.ledger.statement import check_limit, decode_cursor, statement_of
 from tollway.ledger.transfer import Account, Transfer

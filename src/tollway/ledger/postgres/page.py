@@ -21,7 +21,6 @@ from tollway.domain.commands import (
     Void,
 )
 from tollway.domain.record import Delivery
-from tollway.ledger.batch import read_key, read_transfer, recount_row, storable
 from tollway.ledger.books import Books
 from tollway.ledger.decision import (
     Decision,
@@ -34,6 +33,7 @@ from tollway.ledger.decision import (
 )
 from tollway.ledger.postgres.arrays import Row, columns, text
 from tollway.ledger.postgres.needed import Booked, Known, Owner, row_of
+from tollway.ledger.rows import read_key, read_transfer, recount_row, storable
 from tollway.ledger.transfer import (
     REVENUE,
     Account,

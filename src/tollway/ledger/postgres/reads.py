@@ -17,11 +17,11 @@ from tollway.domain.observer import Observer
 from tollway.domain.record import CallRecord
 from tollway.domain.usage import Usage
 from tollway.ledger import keys
-from tollway.ledger.batch import read_key, read_transfer
 from tollway.ledger.decision import recounted
 from tollway.ledger.postgres.arrays import literal_of, text
 from tollway.ledger.postgres.page import read_account
 from tollway.ledger.postgres.server import RETRY_AFTER_MS, Readers, first_line
+from tollway.ledger.rows import read_key, read_transfer
 from tollway.ledger.statement import check_limit, decode_cursor, statement_of
 from tollway.ledger.transfer import Account
 from tollway.ledger.usage import NAMES_READ_MAX, check_period, day_key, day_number, report, unnamed

@@ -13,7 +13,7 @@ import msgspec
 
 from tollway.domain.commands import Disabled, Frozen
 from tollway.domain.errors import LedgerUnusable
-from tollway.ledger.batch import read_transfer
+from tollway.ledger.rows import read_transfer
 from tollway.ledger.schema import OTHERS, check_current, digest, version_of
 from tollway.ledger.sqlite.queries import QUERIES, migrations
 from tollway.ledger.transfer import LOSS, REVENUE, Account, Transfer

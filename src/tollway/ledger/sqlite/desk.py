@@ -15,10 +15,10 @@ from tollway.domain.errors import LedgerLocked, LedgerUnusable
 from tollway.domain.observer import NullObserver
 from tollway.domain.recount import RecountSums
 from tollway.ledger.audit import AuditReport
-from tollway.ledger.batch import read_transfer, recount_sums
 from tollway.ledger.billed import Entry
 from tollway.ledger.control import ControlCommand, ControlUnreachable, control
 from tollway.ledger.report import Money
+from tollway.ledger.rows import read_transfer, recount_sums
 from tollway.ledger.sqlite import audit as audits
 from tollway.ledger.sqlite.backup import Copied, backup, restore
 from tollway.ledger.sqlite.database import check_readable, connect_read_only, read_disabled, read_frozen

@@ -18,8 +18,8 @@ from tollway.domain.observer import Observer
 from tollway.domain.record import CallRecord
 from tollway.domain.usage import Usage
 from tollway.ledger import keys
-from tollway.ledger.batch import read_key, read_transfer
 from tollway.ledger.decision import KnownClaim, KnownKey, recounted
+from tollway.ledger.rows import read_key, read_transfer
 from tollway.ledger.sqlite.database import connect_read_only, read_account
 from tollway.ledger.sqlite.queries import QUERIES
 from tollway.ledger.statement import check_limit, decode_cursor, statement_of
