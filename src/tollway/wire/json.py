@@ -65,8 +65,11 @@ def decode(text: bytes | str) -> Any:
 
 
 def decode_as(data: bytes | msgspec.Raw, type: type[T]) -> T:
-    """Raises as `decoder` says."""
+    """Raises as `decoder` says, and for what is no UTF-8 anywhere: the decoder looks only at what it takes."""
     check_depth(data)
+    whole = bytes(data)
+    if not whole.isascii():
+        whole.decode()
     return msgspec.json.decode(data, type=type)
 
 

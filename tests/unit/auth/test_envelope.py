@@ -118,6 +118,7 @@ def test_a_repeated_key_is_read_once() -> None:
         (b"aGVsbG8", "is not base64 of JSON"),
         (base64.b64encode(b"\xff\xfe{}"), "is not base64 of JSON"),
         (base64.b64encode(b'{"message":"\xff","signature":""}'), "is not base64 of JSON"),
+        (base64.b64encode(b'{"unread\xff":1,"message":"","signature":""}'), "is not base64 of JSON"),
         (base64.b64encode(b'{"message":"\\ud800","signature":""}'), "is not base64 of JSON"),
         (base64.b64encode(b"[" * 6000), "is not base64 of JSON"),
         (base64.b64encode(b'{"deep":' + b"[" * 6000), "is not base64 of JSON"),

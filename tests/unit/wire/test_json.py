@@ -119,3 +119,10 @@ def test_the_parts_of_a_checked_text_are_read_without_another_look() -> None:
 )
 def test_what_is_written_is_read_again(value: Any) -> None:
     assert json.decode(json.encode(value)) == value
+
+
+@pytest.mark.parametrize("text", [b'{"a\xff":1}', b'{"a":1,"b":["\xff"]}', b'{"a":1,"\xed\xa0\x80":1}'])
+def test_what_is_no_utf_8_is_refused_where_nobody_looks_as_well(text: bytes) -> None:
+    with pytest.raises(UnicodeDecodeError):
+        json.decode_as(text, Known)
+    assert json.decode_as('{"known":1,"\u00e9":2}'.encode(), Known) == Known(1)
