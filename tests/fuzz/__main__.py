@@ -6,6 +6,7 @@ import argparse
 import hashlib
 import importlib.util
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,7 +17,7 @@ from fuzz.targets import HERE, TARGETS, corpus, words
 
 ROOT = HERE.parents[1]
 FOUND = ROOT / ".fuzz"
-INPUT_BYTES_MAX = 2048  # what a stream, a head or a message needs to be odd; larger ones are slow to try
+INPUT_BYTES_MAX = 1024  # what a stream, a head or a message needs to be odd; larger ones are slow to try
 KEPT_BYTES_MAX = 512  # of an input in the repository
 INPUT_S_MAX = 10  # one that takes longer is a hang
 MEMORY_MB_MAX = 1024  # one that takes more is a leak
@@ -92,10 +93,12 @@ def fuzz(target: str, seconds: int) -> Ran:
 def keep(target: str) -> None:
     """Take over what reaches something that no input of the corpus does."""
     with tempfile.TemporaryDirectory() as folder:
-        merged = Path(folder)
-        for path in corpus(target).iterdir():
-            (merged / path.name).write_bytes(path.read_bytes())
-        atheris(target, MERGE_S_MAX, "-merge=1", f"-max_len={KEPT_BYTES_MAX}", folder, str(FOUND / target))
+        program, merged = Path(folder) / "again", Path(folder) / "merged"
+        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m fuzz.under_atheris {target} "$0" "$@"\n')
+        program.chmod(0o700)
+        shutil.copytree(corpus(target), merged)
+        merge = ["-merge=1", f"-max_len={KEPT_BYTES_MAX}", str(merged), str(FOUND / target)]
+        atheris(target, MERGE_S_MAX, *merge, program=str(program))
         print(f"{target}: {keep_small(merged, corpus(target))} kept")
 
 
@@ -110,9 +113,9 @@ def keep_small(found: Path, kept: Path) -> int:
     return count
 
 
-def atheris(target: str, seconds: float, *arguments: str) -> tuple[str, str]:
+def atheris(target: str, seconds: float, *arguments: str, program: str = "fuzz") -> tuple[str, str]:
     """What was raised, and what libFuzzer said."""
-    command = [sys.executable, "-m", "fuzz.under_atheris", target, *arguments]
+    command = [sys.executable, "-m", "fuzz.under_atheris", target, program, *arguments]
     done = subprocess.run(command, cwd=HERE.parent, capture_output=True, timeout=seconds, check=False)
     return done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
 

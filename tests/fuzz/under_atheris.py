@@ -1,4 +1,6 @@
-"""One target under libFuzzer: `python -m fuzz.under_atheris TARGET [libFuzzer's own arguments]`."""
+"""One target under libFuzzer: `python -m fuzz.under_atheris TARGET PROGRAM [libFuzzer's own arguments]`.
+
+PROGRAM is what libFuzzer takes for itself: to merge it starts that again, with other arguments."""
 
 import sys
 
@@ -8,6 +10,6 @@ with atheris.instrument_imports(include=["tollway"]):
     from fuzz.targets import TARGETS
 
 if __name__ == "__main__":
-    name = sys.argv.pop(1)
-    atheris.Setup(sys.argv, TARGETS[name])
+    _, name, *arguments = sys.argv
+    atheris.Setup(arguments, TARGETS[name])
     atheris.Fuzz()

@@ -334,3 +334,84 @@ async def test_a_compressed_body_is_refused_before_any_of_it_is_read(router: Run
     async with unharmed(router, wallet), connected(router) as line:
         await line.send(head(router, wallet, **{"content-encoding": coding}) + b"content-length: 20000000\r\n\r\n")
         refused(await line.answer(), 415, "unsupported_media_type", says="send it without content-encoding.")
+
+
+# --- what is in it
+
+ODD_VALUES = {
+    "no UTF-8": b"\xff\xfe\x80",
+    "UTF-8": "\u00e9\u2028\U0001f600".encode(),
+    "nothing": b"",
+    "long": b"a" * 9_000,
+    "digits": b"9" * 5_000,
+    "quotes": b"\"'\\,;=:%00%0d%0a",
+}
+ODD_HEADERS = (
+    "authorization",
+    "sign-in-with-x",
+    "idempotency-key",
+    "x-request-id",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "origin",
+    "content-type",
+    "accept-encoding",
+    "expect",
+    "connection",
+    "if-none-match",
+    "x-stainless-read-timeout",
+)
+
+
+@pytest.mark.parametrize("header", ODD_HEADERS)
+async def test_no_value_of_a_header_is_more_than_a_client_can_be_told(router: Running, header: str) -> None:
+    wallet = await router.wallet("1.00")
+    lines = {"host": "x", **router.headers(wallet)}
+    lines.pop(header, None)
+    start = "".join(f"{name}: {value}\r\n" for name, value in lines.items()).encode()
+    for value in ODD_VALUES.values():
+        async with connected(router) as line:
+            odd = b"%b: %b\r\n" % (header.encode(), value)
+            await line.send(b"POST /v1/chat/completions HTTP/1.1\r\n" + start + odd + LENGTH + b"\r\n" + BODY)
+            answer = await line.answer()
+            assert answer.status_code < 500, answer.text
+            assert answer.status_code == 200 or answer.json()["error"]["message"]
+    await all_answered_or_over(router)
+
+
+ODD_BODIES = {
+    "a byte order mark": b"\xef\xbb\xbf" + BODY,
+    "UTF-16": BODY.decode().encode("utf-16"),
+    "UTF-32": BODY.decode().encode("utf-32-le"),
+    "an overlong slash": BODY.replace(b"hello", b"\xc0\xaf"),
+    "half a surrogate pair as bytes": BODY.replace(b"hello", b"\xed\xa0\x80"),
+    "half a surrogate pair": BODY.replace(b"hello", b"\\udc00"),
+    "half a surrogate pair in a name": BODY[:-1] + b', "\\ud83d": 1}',
+    "NUL": BODY.replace(b"hello", b"a\0b"),
+    "a comment": b"/* */" + BODY,
+    "a number without end": BODY[:-1] + b', "seed": 1' + b"0" * 5_000 + b"}",
+    "a number of no size": BODY[:-1] + b', "temperature": 1e400}',
+    "a negative nothing": BODY[:-1] + b', "max_tokens": -0}',
+    "deep in a message": BODY.replace(b'"hello"', b"[" * 2_000 + b"]" * 2_000),
+    "deep in a tool": BODY[:-1] + b', "tools": [' + b'{"a":' * 2_000 + b"1" + b"}" * 2_000 + b"]}",
+}
+
+
+@pytest.mark.parametrize("case", ODD_BODIES)
+async def test_an_odd_body_is_served_as_it_is_or_refused_in_words(router: Running, case: str) -> None:
+    wallet = await router.wallet("1.00")
+    body = ODD_BODIES[case]
+    served = len(router.simulator.log)
+    async with connected(router) as line:
+        await line.send(head(router, wallet) + b"content-length: %d\r\n\r\n" % len(body) + body)
+        answer = await line.answer()
+    if answer.status_code == 200:
+        assert case == "a number without end"  # a field that isn't ours to judge goes on byte for byte
+        assert b"0" * 5_000 in router.simulator.log[-1].body
+    else:
+        refused(
+            answer, 400, "invalid_request", param="temperature" if "size" in case else answer.json()["error"]["param"]
+        )
+        assert len(router.simulator.log) == served
+        assert (await router.balance(wallet)).debits_posted == 0
+    await all_answered_or_over(router)

@@ -323,20 +323,41 @@ ECHOES = {
 }
 
 
-@pytest.mark.parametrize("stream", [False, True], ids=["batch", "stream"])
-@pytest.mark.parametrize("case", ECHOES)
-async def test_our_key_comes_back_to_nobody(case: str, stream: bool, tmp_path, caplog) -> None:
-    caplog.set_level("DEBUG")
+# Not readable as HTTP: what is said of it must not quote it.
+GARBAGE = {
+    "a first line": f"HTTP/1.1 {KEY}\r\n\r\n".encode(),
+    "no protocol": f"{KEY} HTTP/1.1\r\n\r\n".encode(),
+    "a header without a colon": f"HTTP/1.1 200 OK\r\n{KEY}\r\n\r\n".encode(),
+    "a length": f"HTTP/1.1 200 OK\r\ncontent-length: {KEY}\r\n\r\n".encode(),
+    "a coding": f"HTTP/1.1 200 OK\r\ntransfer-encoding: {KEY}\r\n\r\n".encode(),
+    "a packing": sized(ANSWER, b"content-encoding: " + KEY.encode()),
+    "a chunk": f"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{KEY}\r\n".encode(),
+}
+
+
+def echo(case: str, *, stream: bool) -> bytes:
+    """What a provider sends that has our key on its tongue."""
+    key = KEY.encode()
+    if case in GARBAGE:
+        return GARBAGE[case]
     status, value = ECHOES[case]
     body = (value if isinstance(value, str) else json.dumps(value)).encode()
     if status == 200 and stream:
         body = sse(value)
-    keys = (b"x-key: " + KEY.encode(), b"retry-after: " + KEY.encode(), b"location: http://" + KEY.encode())
-    head = b"HTTP/1.1 %d %b\r\n" % (status, KEY.encode())
+    headers = (b"x-key: " + key, b"retry-after: " + key, b"location: http://" + key, b"keep-alive: timeout=" + key)
+    return sized(body, *headers, head=b"HTTP/1.1 %d %b\r\n" % (status, key))
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["batch", "stream"])
+@pytest.mark.parametrize("case", [*ECHOES, *GARBAGE])
+async def test_our_key_comes_back_to_nobody(case: str, stream: bool, tmp_path, caplog) -> None:
+    caplog.set_level("DEBUG")
 
     async def echoing(connection: Connection) -> None:
         while await connection.request() is not None:
-            await connection.send(sized(body, *keys, head=head))
+            await connection.send(echo(case, stream=stream))
+            if case in GARBAGE:
+                return
 
     (tmp_path / "key").write_text(KEY)
     (tmp_path / "key").chmod(0o600)
