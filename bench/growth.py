@@ -1,89 +1,193 @@
-"""Whether a book that has grown slows the next call: CPU per hold and post on SQLite, with more and more calls in it.
+"""How cost grows: with streams, with the size of bodies, with providers, with accounts, with what is in the books.
 
-Fills one file through the ledger itself, in batches, and stops at each size to measure as ledger.py does. A JSON line a
-size: calls in the book, CPU microseconds a call, calls a second, bytes of the file."""
+One curve at a time, on the router with its books on SQLite (or on the ledger alone, for what only the ledger holds).
+`python bench/growth.py`, `--quick` for a check that it runs, `--only books` for one curve. Results go to
+bench/results/growth.json, each curve replacing its last; `run.py --publish` draws them."""
 
 import argparse
-import asyncio
-import json
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import uvloop
+from publish import Curve, Point
+from run import RESULTS, progress
+from tollway.bench.figures import SQLITE
+from tollway.bench.gateways import MODEL, PROVIDER_CONFIG, Gateway, Router, nginx, provider
+from tollway.bench.load import Seen
+from tollway.bench.measure import IDLE_S, body, load, measured, share_cores, this_machine
+from tollway.bench.place import made_in, raise_file_limit
+from tollway.bench.processes import memory_mb
+from tollway.bench.server import BenchFailed, run, stopping
+from tollway.wire import json
 
-from ledger import ACCOUNTS, CREDIT_NANO, HOLD_NANO, PRICE_NANO, calls, cpu_seconds, record
-from tollway.domain.clock import SystemClock
-from tollway.domain.commands import Command, Credit, Hold, Post
-from tollway.domain.ids import new_id
-from tollway.domain.observer import NullObserver
-from tollway.ledger.sqlite.store import SqliteLedger
+HERE = Path(__file__).parent
+BOOKS_S_MAX = 3600.0
+EVENTS_PER_S_MAX = 10_000  # of all streams: beyond it the gap grows, so that what is measured is the number of streams
+GAP_S = 0.02
+EVENTS = 100
+WARM_S = 1.0
+IN_FLIGHT_BYTES_MAX = 40_000_000  # of request bodies at once
 
-SIZES = (0, 100_000, 1_000_000)
-AT_ONCE = 500  # calls in a batch of the filling
-
-
-async def fill(ledger: SqliteLedger, clock: SystemClock, accounts: list[str], count: int) -> None:
-    """Book `count` calls whose answers nobody waits for one by one."""
-    for begun in range(0, count, AT_ONCE):
-        now_ms = clock.now_ms()
-        ids = [new_id(now_ms) for _ in range(min(AT_ONCE, count - begun))]
-        batch: list[Command] = []
-        for number, own in enumerate(ids):
-            account = accounts[number % ACCOUNTS]
-            batch.append(Hold(id=own, account=account, bounds=(HOLD_NANO,), model="bench/simulated"))
-            entry = record(own, account, now_ms)
-            batch.append(Post(id=own, price=PRICE_NANO, provider="simulator", cost=PRICE_NANO, record=entry))
-        await ledger.apply(batch)
-
-
-def size_of(path: Path) -> int:
-    return path.stat().st_size
+STREAMS = (1, 10, 100, 500, 1_000, 2_000)
+BODIES = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
+PROVIDERS = (1, 10, 100, 1_000)
+ACCOUNTS = (1, 1_000, 100_000, 1_000_000)
+CALLS = (0, 10_000, 100_000, 1_000_000, 3_333_333)  # a call is three rows: a hold, a post, its record
 
 
-async def main(options: argparse.Namespace) -> None:
-    clock = SystemClock()
-    path = Path(options.books)
-    ledger = await SqliteLedger.open(path, clock, NullObserver())
-    try:
-        accounts = [f"eip155:0x{number:040x}" for number in range(ACCOUNTS)]
-        for account in accounts:
-            own = new_id(clock.now_ms())
-            await ledger.apply([Credit(id=own, account=account, amount=CREDIT_NANO, source="operator", ref="bench")])
-        there = 0
-        for size in options.sizes:
-            await fill(ledger, clock, accounts, max(0, size - there))
-            there = max(there, size)
-            before, started = cpu_seconds(), time.perf_counter()
-            workers = [
-                calls(ledger, clock, accounts[n % ACCOUNTS], started + options.seconds) for n in range(options.waiting)
-            ]
-            booked = sum(map(len, await asyncio.gather(*workers)))
-            used, elapsed = cpu_seconds() - before, time.perf_counter() - started
-            seen = {
-                "calls": there,
-                "cpu_us": used / booked * 1e6,
-                "per_second": booked / elapsed,
-                "bytes": size_of(path),
-            }
-            sys.stdout.write(json.dumps(seen) + "\n")
-            sys.stdout.flush()
-            there += booked
-    finally:
-        await ledger.aclose()
+class Growth:
+    def __init__(self, folder: Path, seconds: float, share: float) -> None:
+        self._folder = folder
+        self._seconds = seconds
+        self._share = share  # of the largest size that is tried
+        self._ours, self._others = share_cores()
+
+    def upto(self, sizes: Sequence[int]) -> list[int]:
+        return [size for size in sizes if size <= max(sizes[1], sizes[-1] * self._share)]
+
+    def streams(self) -> list[Point]:
+        """CPU of an event, and memory of a stream, with so many at once."""
+        points = []
+        behind = provider(self._folder, self._others)
+        with stopping(behind):
+            behind.start()
+            router = self._router(behind)
+            with stopping(router):
+                router.start()
+                self._warm(router)
+                for count in self.upto(STREAMS):
+                    gap_s = max(GAP_S, count / EVENTS_PER_S_MAX)
+                    tokens = f"tokens={EVENTS - 3},gap={gap_s * 1e6:.0f}us"
+                    asked: list[object] = ["--mode", "streams", "--concurrency", count, "--events", EVENTS]
+                    asked += ["--body", body(self._folder, "stream", tokens, stream=True)]
+                    asked += ["--ramp", gap_s * EVENTS, "--seconds", max(self._seconds, gap_s * EVENTS)]
+                    cost = measured(router, self._asking(router, asked))
+                    values = {
+                        "CPU us an event": cost.cpu_s / (cost.seen.ok * EVENTS) * 1e6,
+                        "KB a stream": cost.grown_mb * 1024 / count,
+                    }
+                    points.append(Point(count, values))
+        return points
+
+    def bodies(self) -> list[Point]:
+        """CPU of a request whose body has so many bytes, beside nginx."""
+        points = []
+        behind = provider(self._folder, self._others)
+        with stopping(behind):
+            behind.start()
+            router, proxy = self._router(behind), nginx(self._folder, self._ours, behind)
+            targets: list[Gateway] = [router, *([] if proxy is None else [proxy])]
+            with stopping(*targets):
+                for target in targets:
+                    target.start()
+                self._warm(router)
+                for size in self.upto(BODIES):
+                    at_once = max(1, min(16, IN_FLIGHT_BYTES_MAX // size))
+                    prompt = "ten bytes " * (size // 10)
+                    asked: list[object] = ["--concurrency", at_once, "--seconds", self._seconds]
+                    asked += ["--body", body(self._folder, "large", "tokens=14", stream=False, prompt=prompt)]
+                    values = {}
+                    for target in targets:
+                        cost = measured(target, self._asking(target, asked))
+                        values[target.name] = cost.cpu_s / cost.seen.ok * 1e6
+                    points.append(Point(size, values))
+        return points
+
+    def providers(self) -> list[Point]:
+        """CPU of a request for a model that so many providers serve; start and idle memory."""
+        points = []
+        behind = provider(self._folder, self._others)
+        with stopping(behind):
+            behind.start()
+            router = self._router(behind)
+            for count in self.upto(PROVIDERS):
+                rows = [PROVIDER_CONFIG.format(id=f"p{n}", address=behind.host, model=MODEL) for n in range(count)]
+                router.configure("".join(rows))
+                with stopping(router):
+                    ready_s = router.start()
+                    time.sleep(IDLE_S)
+                    idle_mb = memory_mb(router.pid)
+                    self._warm(router)
+                    asked = ["--concurrency", 16, "--seconds", self._seconds, "--body", self._small()]
+                    cost = measured(router, self._asking(router, asked))
+                values = {"CPU us a request": cost.cpu_s / cost.seen.ok * 1e6, "ready s": ready_s, "idle MB": idle_mb}
+                points.append(Point(count, values))
+        return points
+
+    def accounts(self) -> list[Point]:
+        """CPU of the ledger alone, with so many accounts in its books."""
+        sizes = self.upto(ACCOUNTS)
+        return [Point(int(seen["accounts"]), _books(seen)) for seen in self._run_books("--accounts", sizes)]
+
+    def books(self) -> list[Point]:
+        """CPU of the ledger alone, with so many calls in its books."""
+        sizes = self.upto(CALLS)
+        seen = self._run_books("--sizes", sizes)
+        return [Point(size, _books(each)) for size, each in zip(sizes, seen, strict=True)]
+
+    def _run_books(self, option: str, sizes: Sequence[int]) -> list[dict[str, float]]:
+        asked = [sys.executable, HERE / "books.py", self._folder / f"books{option}.db", "--seconds", self._seconds]
+        printed = run(*asked, option, *sizes, cores=self._ours, timeout_s=BOOKS_S_MAX)
+        return [json.decode(line) for line in printed.splitlines()]
+
+    def _router(self, behind: Gateway) -> Router:
+        return Router(SQLITE, "sqlite:///ledger.db", self._folder, self._ours, behind)
+
+    def _small(self) -> Path:
+        return body(self._folder, "small", "tokens=14", stream=False)
+
+    def _asking(self, target: Gateway, arguments: Sequence[object]) -> Callable[[], Seen]:
+        return lambda: load(target, target.batch_url, arguments, self._others)
+
+    def _warm(self, target: Gateway) -> None:
+        self._asking(target, ["--concurrency", 8, "--seconds", min(WARM_S, self._seconds), "--body", self._small()])()
 
 
-def parse() -> argparse.Namespace:
+def _books(seen: dict[str, float]) -> dict[str, float]:
+    return {"CPU us a call": seen["cpu_us"], "file MB": seen["bytes"] / 1e6, "memory MB": seen["memory_mb"]}
+
+
+CURVES: dict[str, Callable[[Growth], list[Point]]] = {
+    "streams": Growth.streams,
+    "bodies": Growth.bodies,
+    "providers": Growth.providers,
+    "accounts": Growth.accounts,
+    "books": Growth.books,
+}
+
+
+def known(path: Path) -> dict[str, Curve]:
+    """The curves that were measured before."""
+    return json.decode_as(path.read_bytes(), dict[str, Curve]) if path.exists() else {}
+
+
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("books", help="a file that does not exist yet")
-    parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help="calls in the book, ascending")
-    parser.add_argument("--waiting", type=int, default=64, help="calls at once")
-    parser.add_argument("--seconds", type=float, default=3.0, help="of measuring at each size")
+    parser.add_argument("--only", action="append", choices=list(CURVES), help="one curve; may be repeated")
+    parser.add_argument("--quick", action="store_true", help="small sizes: a check that it runs, not a figure")
     options = parser.parse_args()
-    if not 0 < options.waiting <= 10_000 or not 0 < options.seconds <= 600 or sorted(options.sizes) != options.sizes:
-        parser.error("--waiting is from 1 to 10000, --seconds up to 600, --sizes ascend")
-    return options
+    raise_file_limit()
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / "growth.json"
+    seconds, share = (0.5, 0.01) if options.quick else (4.0, 1.0)
+    try:
+        for name in options.only or CURVES:
+            progress(f"growth with {name}")
+            with made_in(RESULTS) as folder:
+                points = CURVES[name](Growth(folder, seconds, share))
+            progress("")
+            for point in points:
+                print(
+                    f"{name:<10}{point.at:>12,}  "
+                    + "  ".join(f"{key} {value:,.2f}" for key, value in point.values.items())
+                )
+            path.write_bytes(json.encode({**known(path), name: Curve(this_machine(), points)}))
+    except BenchFailed as error:
+        print(f"growth: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    uvloop.run(main(parse()))
+    sys.exit(main())

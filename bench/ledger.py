@@ -12,6 +12,8 @@ import json
 import resource
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import uvloop
@@ -58,11 +60,12 @@ def record(call_id: str, account: str, now_ms: int) -> CallRecord:
     )
 
 
-async def calls(ledger: Ledger, clock: SystemClock, account: str, deadline: float) -> list[float]:
-    """One call after another's answer, until the deadline; how long each waited, in seconds."""
+async def calls(ledger: Ledger, clock: SystemClock, whose: Callable[[], str], deadline: float) -> list[float]:
+    """One call after another's answer, until the deadline, each of the account that `whose` gives; how long each
+    waited, in seconds."""
     waits = []
     while (asked := time.perf_counter()) < deadline:
-        now_ms = clock.now_ms()
+        now_ms, account = clock.now_ms(), whose()
         call_id = new_id(now_ms)
         assert not await ledger.revoked(MESSAGE_HASH) and not await ledger.disabled()
         (held,) = await ledger.apply([Hold(id=call_id, account=account, bounds=(HOLD_NANO,), model="bench/simulated")])
@@ -102,7 +105,8 @@ async def main(options: argparse.Namespace) -> dict[str, float]:
             assert isinstance(credited, Credited), credited
         before, started = cpu_seconds(), time.perf_counter()
         deadline = started + options.seconds
-        workers = [calls(ledger, clock, accounts[n % ACCOUNTS], deadline) for n in range(options.waiting)]
+        turn = itertools.cycle(accounts)
+        workers = [calls(ledger, clock, partial(next, turn), deadline) for _ in range(options.waiting)]
         waits = sorted(itertools.chain.from_iterable(await asyncio.gather(*workers)))
         used, elapsed = cpu_seconds() - before, time.perf_counter() - started
     finally:

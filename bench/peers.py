@@ -38,6 +38,10 @@ ROLTER = """\
 host = "127.0.0.1"
 port = {port}
 
+[queue]
+capacity = 4096
+workers = 64
+
 [[providers]]
 name = "simulator"
 kind = "openai_compatible"
@@ -184,7 +188,8 @@ PEERS = (
         source="pypi",
         lock="rolter.txt",
         package="rolter",
-        settings="one virtual key, one priced model, logs from warn; no Redis, so no budgets",
+        settings="one virtual key, one priced model, logs from warn, a queue that takes 500 streams at once; no Redis, "
+        "so no budgets",
         set_up=rolter,
     ),
     Peer(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from peers import PEERS, installed, set_up
 from postgres import postgres
-from publish import publish
+from publish import publish, written
 from tollway.bench.figures import MEMORY, NGINX, POSTGRES, SQLITE
 from tollway.bench.gateways import Gateway, Router, nginx, provider
 from tollway.bench.measure import Bench, Result, Size, share_cores
@@ -130,7 +130,7 @@ def main() -> int:
     progress("")
     print("\n\n".join([headline(result), *map(text, tables(result)), *remarks(result)]))
     if options.publish:
-        publish(RESULTS)
+        print(f"\n{written(publish(RESULTS))}")
     return 0
 
 

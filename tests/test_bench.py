@@ -217,7 +217,7 @@ def test_a_gateway_that_could_not_be_run_is_named_with_its_reason() -> None:
 
 
 def test_the_measure_of_growth_fills_a_book_and_measures_at_each_size(tmp_path: Path) -> None:
-    command = [sys.executable, str(BENCH / "growth.py"), str(tmp_path / "books.db")]
+    command = [sys.executable, str(BENCH / "books.py"), str(tmp_path / "books.db")]
     options = ["--sizes", "0", "1000", "--seconds", "0.2", "--waiting", "4"]
     ran = subprocess.run([*command, *options], capture_output=True, text=True, timeout=WAIT_S)
     assert ran.returncode == 0, ran.stderr

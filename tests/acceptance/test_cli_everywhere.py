@@ -29,7 +29,7 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "cli.md"
 # What makes a command do its work in the place below; --json is added to it, and {words} are those of the place.
 CALLS = {
     "balance": "--wallet wallet --url {url}",
-    "bench": "--rounds 1 --seconds 0.2 --streams 2",
+    "bench": "--rounds 1 --seconds 0.1 --streams 2 --ledger sqlite:",
     "chat": "hello --model model --wallet wallet --url {url}",
     "doctor": "",
     "init": "--provider simulator --out init.toml --force",

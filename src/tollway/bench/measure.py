@@ -18,8 +18,8 @@ from tollway.bench.processes import core_seconds, cpu_seconds, memory_mb, peak_m
 from tollway.bench.server import BenchFailed, run, stopping
 from tollway.wire import json
 
-SETTLE_S = 0.3  # before CPU is read, so that what a run began is in it
-IDLE_S = 1.0  # from ready to idle: what a start left to do is done, and memory stands still
+SETTLE_S = 0.3  # at most; before CPU is read, so that what a run began is in it
+IDLE_S = 1.0  # at most; from ready to idle: what a start left to do is done, and memory stands still
 LOAD_S_MAX = 300.0
 STREAM_EVENTS = 100  # a role-only opening, tokens, a finish, [DONE]
 STREAM_TOKENS = STREAM_EVENTS - 3
@@ -32,6 +32,7 @@ WARM_S = 1.0
 NOISE_MAX = 0.1  # of the measured core, used by others
 
 Kind = Literal["streams", "batch", "latency", "waiting"]
+OF_THE_PROVIDER: tuple[Kind, ...] = ("streams", "latency")  # what gateways add to is its time
 
 
 class Size(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,9 +140,10 @@ class Bench:
         self._size = size
         self._cores = cores  # of the load
         self._say = say
-        streamed = f"tokens={STREAM_TOKENS},gap={GAP_MS}ms"
-        # Streams begin spread over the length of one, so that their pauses don't all end together.
-        ramp_s = GAP_MS * STREAM_EVENTS / 1000
+        # A stream is never longer than the measurement. They begin spread over the length of one, so that their pauses
+        # don't all end together.
+        length_s = min(GAP_MS * STREAM_EVENTS / 1000, size.streams_s)
+        streamed = f"tokens={STREAM_TOKENS},gap={length_s * 1e6 / STREAM_EVENTS:.0f}us"
         batch = body(folder, "batch", f"tokens={BATCH_TOKENS}", stream=False)
         slow = body(folder, "slow", f"tokens={BATCH_TOKENS},delay={ANSWER_MS}ms", stream=False)
         stream = body(folder, "stream", streamed, stream=True)
@@ -152,7 +154,7 @@ class Bench:
             "latency": ["--mode", "open", "--rate", RATE, "--body", batch, "--seconds", size.latency_s],
             "streams": [
                 *("--mode", "streams", "--concurrency", size.streams, "--body", stream, "--events", STREAM_EVENTS),
-                *("--seconds", size.streams_s, "--ramp", min(ramp_s, size.streams_s)),
+                *("--seconds", size.streams_s, "--ramp", length_s),
             ],
         }
         self._warm: list[object] = ["--concurrency", 8, "--body", batch, "--seconds", min(WARM_S, size.batch_s)]
@@ -162,7 +164,7 @@ class Bench:
         result = self.result
         result.versions.update({gateway.name: gateway.version for gateway in gateways})
         for number in range(self._size.rounds):
-            for kind in ("streams", "batch", "latency", "waiting"):
+            for kind in OF_THE_PROVIDER:
                 self._sample(number, kind, provider)
             for gateway in gateways:
                 if gateway.name in result.not_run:
@@ -180,13 +182,13 @@ class Bench:
         self._say(f"{where} starts")
         with stopping(gateway):
             ready_s = gateway.start()
-            time.sleep(IDLE_S)
+            time.sleep(min(IDLE_S, self._size.batch_s))
             idle_mb = memory_mb(gateway.pid)
             self.result.starts.append(Start(target=gateway.name, round=number, ready_s=ready_s, idle_mb=idle_mb))
             kinds: list[Kind] = ["streams", "batch", "latency"]
             if isinstance(gateway, Router):
                 kinds.append("waiting")
-            warm = self._load(gateway, gateway.batch_url, self._warm)
+            warm = load(gateway, gateway.batch_url, self._warm, self._cores)
             answered = warm.ok
             for kind in kinds:
                 if f"{gateway.name}: {kind}" in self.result.not_run:
@@ -201,45 +203,71 @@ class Bench:
         gateway.answered += answered
 
     def _sample(self, number: int, kind: Kind, target: Gateway) -> Sample:
-        """One load against one target: its CPU over the work done, and what the load generator saw."""
-        before_mb = memory_mb(target.pid)
-        peak_before = peak_memory_mb(target.pid)
-        reset_peak(target.pid)
-        time.sleep(SETTLE_S)
-        store = target.store
-        before, started, shared = cpu_seconds(target.pid), time.perf_counter(), core_seconds(target.cores)
-        store_before = cpu_seconds(store.pid) if store else 0.0
+        """One load against one target, and what it cost for each unit of work."""
         url = target.stream_url if kind == "streams" else target.batch_url
-        seen = self._load(target, url, self._arguments[kind])
-        elapsed = time.perf_counter() - started
-        time.sleep(SETTLE_S)
-        used = cpu_seconds(target.pid) - before
-        store_used = cpu_seconds(store.pid) - store_before if store else 0.0
-        shared = core_seconds(target.cores) - shared
-        peak_mb = peak_memory_mb(target.pid)
+        settle_s = min(SETTLE_S, self._size.batch_s)
+        cost = measured(target, lambda: load(target, url, self._arguments[kind], self._cores), settle_s)
+        seen = cost.seen
         work = seen.ok * (STREAM_EVENTS if kind == "streams" else 1)
         sample = Sample(
             target=target.name,
             kind=kind,
             round=number,
-            cpu_us=used / work * 1e6,
-            store_cpu_us=store_used / work * 1e6 if store else None,
-            core_busy=used / elapsed,
-            others_busy=max(0.0, shared - used) / elapsed,
+            cpu_us=cost.cpu_s / work * 1e6,
+            store_cpu_us=None if cost.store_cpu_s is None else cost.store_cpu_s / work * 1e6,
+            core_busy=cost.core_busy,
+            others_busy=cost.others_busy,
             per_second=work / seen.seconds,
-            grown_kb=max(0.0, peak_mb - before_mb) * 1024 / self._size.streams,
-            peak_mb=max(peak_before, peak_mb),
+            grown_kb=cost.grown_mb * 1024 / self._size.streams,
+            peak_mb=cost.peak_mb,
             seen=seen,
         )
         self.result.samples.append(sample)
         return sample
 
-    def _load(self, target: Gateway, url: str, arguments: Sequence[object]) -> Seen:
-        """What the load generator saw. BenchFailed when an answer was not as it should be."""
-        asked = [sys.executable, "-m", "tollway.bench.load", url, *arguments, "--spare", target.spare_events]
-        for header in target.headers:
-            asked += ["--header", header]
-        seen = json.decode_as(run(*asked, cores=self._cores, timeout_s=LOAD_S_MAX).encode(), Seen)
-        if seen.errors or not seen.ok:
-            raise BenchFailed(f"{seen.errors} bad answers and {seen.ok} good ones: {seen.first_error}")
-        return seen
+
+class Cost(msgspec.Struct, frozen=True, kw_only=True):
+    """What a load took out of one target, whatever it asked for."""
+
+    cpu_s: float
+    store_cpu_s: float | None
+    core_busy: float
+    others_busy: float
+    grown_mb: float  # its peak during the load over what it had before
+    peak_mb: float  # the most it had since its start or the last load
+    seen: Seen
+
+
+def measured(target: Gateway, ask: Callable[[], Seen], settle_s: float = SETTLE_S) -> Cost:
+    """The CPU and memory of a target, and of its database, while it is asked."""
+    store = target.store
+    before_mb, peak_before = memory_mb(target.pid), peak_memory_mb(target.pid)
+    reset_peak(target.pid)
+    time.sleep(settle_s)
+    before, started, shared = cpu_seconds(target.pid), time.perf_counter(), core_seconds(target.cores)
+    store_before = cpu_seconds(store.pid) if store else 0.0
+    seen = ask()
+    elapsed = time.perf_counter() - started
+    time.sleep(settle_s)
+    used, shared = cpu_seconds(target.pid) - before, core_seconds(target.cores) - shared
+    peak_mb = peak_memory_mb(target.pid)
+    return Cost(
+        cpu_s=used,
+        store_cpu_s=cpu_seconds(store.pid) - store_before if store else None,
+        core_busy=used / elapsed,
+        others_busy=max(0.0, shared - used) / elapsed,
+        grown_mb=max(0.0, peak_mb - before_mb),
+        peak_mb=max(peak_before, peak_mb),
+        seen=seen,
+    )
+
+
+def load(target: Gateway, url: str, arguments: Sequence[object], cores: frozenset[int]) -> Seen:
+    """What the load generator saw, run on `cores`. BenchFailed when an answer was not as it should be."""
+    asked = [sys.executable, "-m", "tollway.bench.load", url, *arguments, "--spare", target.spare_events]
+    for header in target.headers:
+        asked += ["--header", header]
+    seen = json.decode_as(run(*asked, cores=cores, timeout_s=LOAD_S_MAX).encode(), Seen)
+    if seen.errors or not seen.ok:
+        raise BenchFailed(f"{seen.errors} bad answers and {seen.ok} good ones: {seen.first_error}")
+    return seen
