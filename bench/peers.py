@@ -272,7 +272,7 @@ def _install_npm(source: Path, place: Path) -> None:
     run(npm, "ci", "--prefix", place, "--no-progress", timeout_s=INSTALL_S_MAX)
 
 
-def version(peer: Peer, place: Path) -> str:
+def version(peer: Peer) -> str:
     """As the lock file has it."""
     lock = LOCKS / peer.lock
     if peer.source == "npm":
@@ -293,5 +293,5 @@ def set_up(
     home.mkdir()
     where = Place(name=peer.name, installed=place, home=home, cores=cores, provider=behind.host, port=free_port())
     gateway = peer.set_up(where)
-    gateway.version = version(peer, place)
+    gateway.version = version(peer)
     return gateway

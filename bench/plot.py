@@ -117,8 +117,9 @@ def lines(title: str, unit: str, below: str, series: Mapping[str, Line]) -> Pane
         marks.append(f'<path class="line s{number}" d="M{path}"/>')
         marks += [f'<circle class="d{number}" cx="{across(x):.1f}" cy="{up(y):.1f}" r="3"/>' for x, y in line]
         if len(series) > 1:
-            x, y = line[-1]
-            marks.append(_text(across(x), up(y) - 8, name, anchor="end"))
+            y = 14 + 17 * number
+            marks.append(f'<circle class="d{number}" cx="{right - 4:.1f}" cy="{y - 4}" r="4"/>')
+            marks.append(_text(right - 14, y, name, anchor="end"))
     return Panel(HEAD + LINES_HEIGHT, marks)
 
 

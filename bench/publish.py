@@ -108,10 +108,16 @@ def cost_plot(figures: Figures, result: Result) -> str:
 
     streams = f"{result.size.streams} streams"
     panels = [
-        bars("CPU of a batch request", "microseconds, 64 in flight", rows(request, ",.0f")),
-        bars("CPU of a streamed event", f"microseconds, {streams}, an event each 20 ms", rows(event, ",.1f")),
-        bars("First token after the provider's", f"milliseconds, 99th percentile, {streams}", rows(first, ",.1f")),
-        bars("Memory at its peak", f"MB, {streams}", rows(peak, ",.0f")),
+        bars("CPU of a batch request", "microseconds, logarithmic; 64 in flight", rows(request, ",.0f")),
+        bars(
+            "CPU of a streamed event", f"microseconds, logarithmic; {streams}, an event each 20 ms", rows(event, ",.1f")
+        ),
+        bars(
+            "First token after the provider's",
+            f"milliseconds, logarithmic; 99th percentile, {streams}",
+            rows(first, ",.1f"),
+        ),
+        bars("Memory at its peak", f"MB, logarithmic; {streams}", rows(peak, ",.0f")),
     ]
     return page(panels, "What each gateway costs: CPU, first token, memory. The tables below have the figures.")
 

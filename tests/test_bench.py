@@ -3,19 +3,26 @@
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import msgspec
 import pytest
 
+import plot
+import publish
+from peers import LOCKS, PEERS, installed
+from peers import version as peer_version
 from tollway.bench import figures, processes
 from tollway.bench.figures import Figures
 from tollway.bench.load import percentile
 from tollway.bench.measure import Kind, Machine, Result, Sample, Seen, Size, Start
 from tollway.bench.report import remarks, tables
+from tollway.bench.server import BenchFailed
 from tollway.ledger import operator
 from tollway.simulator import Simulator
 
@@ -214,6 +221,62 @@ def test_a_gateway_that_could_not_be_run_is_named_with_its_reason() -> None:
     seen = result(sample(figures.NGINX, "batch"))
     seen.not_run["Ferro"] = "no such package"
     assert "Ferro: not run: no such package" in remarks(seen)
+
+
+def test_each_other_gateway_is_locked_at_one_version_with_hashes_and_no_address() -> None:
+    for peer in PEERS:
+        lock = (LOCKS / peer.lock).read_text()
+        assert re.fullmatch(r"[0-9.]+", peer_version(peer))
+        assert "sha256:" in lock or '"integrity": "sha512-' in lock
+        assert '"resolved"' not in lock and "--index-url" not in lock and " @ " not in lock
+
+
+def test_a_gateway_that_cannot_be_installed_is_left_out_with_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(BenchFailed, match="npm is not installed"):
+        installed("portkey/package-lock.json", tmp_path, str)
+
+
+def test_what_was_measured_is_written_between_the_marks_of_its_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = tmp_path / "performance.md"
+    page.write_text(publish.PAGE.read_text())
+    monkeypatch.setattr(publish, "PAGE", page)
+    monkeypatch.setattr(publish, "PLOTS", tmp_path)
+    seen = result(sample(figures.NGINX, "batch", 10), sample(figures.SQLITE, "batch", 68.4))
+    curve = publish.Curve(MACHINE, [publish.Point(at, {"CPU us a call": 20.0}) for at in (0, 1_000_000)])
+    (tmp_path / "latest.json").write_bytes(json.dumps(msgspec.to_builtins(seen)).encode())
+    (tmp_path / "growth.json").write_bytes(json.dumps({"books": msgspec.to_builtins(curve)}).encode())
+    publish.publish(tmp_path)
+    text = page.read_text()
+    assert "| tollway, SQLite | 68.4 | 6.8 x |" in text
+    assert "| Calls in the books | 0 | 1,000,000 |" in text
+    publish.publish(tmp_path)
+    assert page.read_text() == text
+    for name in ("cost.svg", "growth.svg"):
+        assert ET.fromstring((tmp_path / name).read_text()).tag.endswith("svg")
+
+
+def test_a_plot_says_in_words_what_it_draws() -> None:
+    drawn = plot.page(
+        [plot.bars("CPU", "us", [plot.Bar("a <b>", 10, "10", True), plot.Bar("c", 1000, "1,000", False)])], "x & y"
+    )
+    words = [each.text for each in ET.fromstring(drawn).iter() if each.tag.endswith("text")]
+    assert words == ["CPU", "us", "a <b>", "10", "c", "1,000"]
+
+
+@pytest.mark.parametrize(
+    ("line", "ticks"), [([(0, 20), (10, 22)], ["0", "15", "30"]), ([(1, 5), (10, 900)], ["1", "10"])]
+)
+def test_a_line_is_drawn_from_zero_unless_it_grows_a_hundredfold(
+    line: list[tuple[float, float]], ticks: list[str]
+) -> None:
+    drawn = plot.page([plot.lines("CPU", "us", "calls", {"one": line})], "a line")
+    words = [each.text for each in ET.fromstring(drawn).iter() if each.tag.endswith("text")]
+    assert words[2 : 2 + len(ticks)] == ticks
 
 
 def test_the_measure_of_growth_fills_a_book_and_measures_at_each_size(tmp_path: Path) -> None:
