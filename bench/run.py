@@ -6,7 +6,7 @@
 import argparse
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from peers import PEERS, installed, set_up
@@ -14,10 +14,10 @@ from postgres import postgres
 from publish import publish, written
 from tollway.bench.figures import MEMORY, NGINX, POSTGRES, SQLITE
 from tollway.bench.gateways import Gateway, Router, nginx, provider
-from tollway.bench.measure import Bench, Result, Size, share_cores
+from tollway.bench.measure import CONCURRENCY, Bench, Result, Size, share_cores
 from tollway.bench.place import made_in, raise_file_limit
 from tollway.bench.report import headline, remarks, tables, text
-from tollway.bench.server import BenchFailed, stopping
+from tollway.bench.server import BenchFailed, run, stopping
 from tollway.wire import json
 
 HERE = Path(__file__).parent
@@ -70,8 +70,23 @@ def measured(
         yield gateways
 
 
+def ledger_alone(gateways: Sequence[Gateway], folder: Path, cores: frozenset[int], seconds: float) -> list[str]:
+    """What hold and post cost where nothing else runs in the process, a sentence for each kind of books."""
+    said = []
+    for router in gateways:
+        if isinstance(router, Router):
+            books = {MEMORY: "memory:", SQLITE: str(folder / "alone.db")}.get(router.name, router.ledger)
+            asked = [sys.executable, HERE / "ledger.py", books, "--waiting", CONCURRENCY, "--seconds", seconds]
+            seen = json.decode(run(*asked, more=router.environment, cores=cores))
+            said.append(
+                f"{router.name}: the ledger alone takes {seen['cpu_us']:.1f} us CPU a call at {CONCURRENCY} waiting, "
+                f"who wait {seen['wait_p50_ms']:.1f} ms (p99 {seen['wait_p99_ms']:.1f})."
+            )
+    return said
+
+
 def measure(options: argparse.Namespace, say: Callable[[str], None]) -> Result:
-    _, others = share_cores()
+    ours, others = share_cores()
     with made_in(RESULTS) as folder:
         behind = provider(folder, others)
         bench = Bench(options.size, folder, others, say)
@@ -81,6 +96,8 @@ def measure(options: argparse.Namespace, say: Callable[[str], None]) -> Result:
                 result = bench.measure(behind, gateways)
                 routers = [one for one in gateways if isinstance(one, Router) and one.ledger != "memory:"]
                 result.notes += [router.check() for router in routers if router.name not in result.not_run]
+                progress("the ledger alone")
+                result.notes += ledger_alone(gateways, folder, ours, options.size.batch_s)
     return result
 
 
