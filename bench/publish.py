@@ -43,7 +43,7 @@ def publish(results: Path) -> list[Path]:
     if latest.exists():
         result = json.decode_as(latest.read_bytes(), Result)
         text = _between(text, "figures", figures_text(result))
-        text = _between(text, "peers", markdown(peers_table()))
+        text = _between(text, "peers", markdown(peers_table(), ":--"))
         (PLOTS / "cost.svg").write_text(cost_plot(Figures(result), result))
         written.append(PLOTS / "cost.svg")
     if grown.exists():
@@ -63,8 +63,9 @@ def _between(text: str, name: str, what: str) -> str:
     return marks.sub(lambda found: f"{found[1]}\n{what}\n\n{found[2]}", text)
 
 
-def markdown(table: Table) -> str:
-    rules = [":--", *("--:" for _ in table.columns[1:])]
+def markdown(table: Table, rule: str = "--:") -> str:
+    """`rule`: how all columns but the first are aligned, figures to the right."""
+    rules = [":--", *(rule for _ in table.columns[1:])]
     rows = [table.columns, rules, *table.rows]
     return "\n".join("| " + " | ".join(cell.strip() for cell in row) + " |" for row in rows)
 

@@ -51,9 +51,18 @@ def cost(figures: Figures) -> Table:
                 _cpu(figures, name, "streams"),
                 _ratio(figures.ratio(name, "nginx", "streams")),
                 _middle(per_second[1], ",.0f"),
+                _middle(figures.of(name, "streams", lambda sample: sample.core_busy), ".0%"),
             )
         )
-    columns = ("CPU us a request", "to nginx's", "requests/s", "CPU us an event", "to nginx's", "events/s")
+    columns = (
+        "CPU us a request",
+        "to nginx's",
+        "requests/s",
+        "CPU us an event",
+        "to nginx's",
+        "events/s",
+        "of its core",
+    )
     return Table(title="CPU", columns=("", *columns), rows=rows)
 
 
