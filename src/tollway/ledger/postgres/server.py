@@ -20,6 +20,9 @@ from tollway.ledger.postgres.queries import QUERIES
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
 CONNECT_S_MAX = 10
+# A server that vanished, or a network that swallows everything, is found out in about 10 s, also in the middle of a
+# statement: TCP by itself takes a quarter of an hour. (libpq's settings; where the system lacks one, it does nothing.)
+LOST_LINE = {"tcp_user_timeout": 10_000, "keepalives_idle": 4, "keepalives_interval": 2, "keepalives_count": 3}
 # A transaction takes milliseconds. What waits this long for a lock is given up, so that one stuck session can't take
 # every caller with it; the server itself ends a session that fell silent in the middle of one.
 LOCK_WAIT_MS_MAX = 3_000
@@ -48,6 +51,7 @@ def conninfo(url: LedgerUrl) -> str:
             url.conninfo,
             **secret,
             connect_timeout=CONNECT_S_MAX,
+            **LOST_LINE,
             application_name="tollway",
             target_session_attrs="read-write",
             client_encoding="utf8",

@@ -31,6 +31,7 @@ from tollway.wire import json
 # would cost each call about as much as the rest of its booking; the router's own id finds any call, however old.
 RESPONSE_WALK_TRANSFERS_MAX = 10_000
 
+READ_S_MAX = 10.0  # with the reads before it: a file that takes longer is one that can't be read
 RETRY_AFTER_MS = 1000  # what a caller is told while the file fails
 
 PRUNED = "The record of this call is not kept any more: the statement still has what it moved."
@@ -98,9 +99,13 @@ class Reader:
         if connection is None:
             raise LedgerUnavailable("The ledger is closed.")
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._executor, work, connection)
+            async with asyncio.timeout(READ_S_MAX):
+                return await asyncio.get_running_loop().run_in_executor(self._executor, work, connection)
         except sqlite3.Error as error:
             raise self.failed(error) from error
+        except TimeoutError as error:
+            self._observer.alarm("ledger_read_failed", f"no answer within {READ_S_MAX:.0f} s")
+            raise unreadable() from error
 
 
 def unreadable() -> LedgerUnavailable:

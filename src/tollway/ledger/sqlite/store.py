@@ -44,6 +44,7 @@ from tollway.ledger.decision import Expire
 from tollway.ledger.sqlite.database import Connect, Snapshot, connect, true_path
 from tollway.ledger.sqlite.loading import Loading
 from tollway.ledger.sqlite.lock import FileLock, lock_path
+from tollway.ledger.sqlite.patience import Patience
 from tollway.ledger.sqlite.reader import RETRY_AFTER_MS, Reader, unreadable
 from tollway.ledger.sqlite.rebuilt import rebuilt
 from tollway.ledger.sqlite.writer import Writer, Written
@@ -86,6 +87,7 @@ class SqliteLedger:
         self._secrets: dict[str, bytes] = {}
         self._new_secrets: dict[str, bytes] = {}  # not yet on disk
         self._recovery: asyncio.Task[None] | None = None
+        self._patience = Patience(self._loop, self._on_silence)
 
     @classmethod
     async def open(cls, path: Path, clock: Clock, observer: Observer, *, connect: Connect = connect) -> "SqliteLedger":
@@ -290,14 +292,23 @@ class SqliteLedger:
         self._writing = batch
         self._queued = Batch()
         self._writer.submit(batch)
+        self._patience.begin()
 
     def _deliver(self, batch: Batch, written: Written) -> None:
         """In the writer's thread: one wake-up of the event loop for a whole batch."""
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
             self._loop.call_soon_threadsafe(self._on_written, batch, written)
 
+    def _on_silence(self) -> None:
+        """The disk doesn't answer. Whether the batch is on it will be known when it does: until then all is refused."""
+        assert self._writing is not None, "a batch is being written"
+        self._unsure |= self._writing.subjects
+        self._writing.fail(LedgerOutcomeUnknown("the disk did not answer in time"))
+        self._go_down("ledger_commit_unknown", "the disk did not answer in time")
+
     def _on_written(self, batch: Batch, written: Written) -> None:
         self._writing = None
+        self._patience.end()
         if written.outcome != "committed":
             error: Exception
             if written.outcome == "unknown":
@@ -365,6 +376,7 @@ class SqliteLedger:
 
     async def _let_go(self) -> None:
         self._phase = "closed"
+        self._patience.close()
         if self._recovery is not None:
             self._recovery.cancel()
         await self._reader.aclose()

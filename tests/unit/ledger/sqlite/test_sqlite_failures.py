@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from helpers.faulty_disk import Fault, FaultyDisk
 from helpers.ledgers import START_MS, WALLET, HandClock, WatchingObserver, burn, credit, fresh_id, hold, post, void
 from tollway.domain.commands import Burned, Credited, Disabled, Held, Posted, Refused, Revoke, SetProvider, Voided
 from tollway.domain.errors import LedgerOutcomeUnknown, LedgerUnavailable, LedgerUnusable
+from tollway.ledger.sqlite import reader
 from tollway.ledger.sqlite.audit import audit
+from tollway.ledger.sqlite.patience import Patience
 from tollway.ledger.sqlite.store import SqliteLedger
 
 
@@ -148,6 +151,63 @@ async def test_an_unknown_outcome_is_told_truthfully_when_asked_again(
     assert posted == Posted(charged=50, loss=0, available=950)
     assert burned == (Refused(reason="nonce_used") if booked else Burned())
     assert await setting.available() == 950
+
+
+def impatient(ledger: SqliteLedger, seconds: float) -> None:
+    ledger._patience.close()
+    ledger._patience = Patience(asyncio.get_running_loop(), ledger._on_silence, seconds)
+
+
+@pytest.mark.parametrize("booked", [False, True])
+async def test_a_disk_that_does_not_answer_keeps_nobody_waiting_for_ever(setting: Setting, booked: bool) -> None:
+    call = fresh_id()
+    await setting.ledger.apply([hold(100, id=call), burn("settles")])
+    impatient(setting.ledger, 0.05)
+    setting.disk.fault = "none" if booked else "full"
+    setting.disk.pause()
+    with pytest.raises(LedgerOutcomeUnknown):
+        await setting.ledger.apply([post(call, 50)])
+    with pytest.raises(LedgerOutcomeUnknown):
+        await setting.ledger.apply([post(call, 50)])
+    with pytest.raises(LedgerUnavailable):
+        await setting.ledger.apply([hold(5)])
+    assert not setting.ledger.ready
+    setting.disk.fault = "none" if booked else "full"
+    setting.disk.resume()
+    if not booked:
+        await setting.observer.until("ledger_commit_refused")
+    await setting.mend()
+    assert await setting.available() == (950 if booked else 900)
+    assert await setting.ledger.apply([post(call, 50)]) == [Posted(charged=50, loss=0, available=950)]
+    assert [name for name, _ in setting.observer.alarms].count("ledger_recovered") == 1
+
+
+async def test_a_disk_that_is_slow_and_answers_is_waited_for(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(setting.ledger._patience, "_seconds", 30.0)
+    for _ in range(3):
+        setting.disk.pause()
+        waiting = asyncio.create_task(setting.ledger.apply([credit(5)]))
+        await setting.disk.until_waiting()
+        setting.disk.resume()
+        await waiting
+    assert await setting.available() == 1015
+    assert not setting.observer.alarms
+
+
+async def test_a_file_that_does_not_answer_is_one_that_cannot_be_read(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "READ_S_MAX", 0.05)
+    answers = threading.Event()
+    stuck = asyncio.create_task(setting.ledger._reader._run(lambda file: answers.wait(10)))
+    with pytest.raises(LedgerUnavailable):
+        await stuck
+    with pytest.raises(LedgerUnavailable):
+        await setting.ledger.statement(WALLET, limit=1)
+    assert {name for name, _ in setting.observer.alarms} == {"ledger_read_failed"}
+    answers.set()
+    monkeypatch.setattr(reader, "READ_S_MAX", 10.0)
+    assert len((await setting.ledger.statement(WALLET, limit=1)).entries) == 1
 
 
 async def test_what_was_queued_behind_an_unknown_outcome_is_refused_for_certain(setting: Setting) -> None:
