@@ -61,6 +61,7 @@ class Fault:
     text: str | None = None  # what is said, where it isn't the usual
     opening: int = 1  # events before the first token
     extra: int = 0  # events more, between the tokens
+    breaks_after: int = MIDDLE - 1  # tokens, where it breaks off after some
     thoughts: int = 0  # tokens of reasoning before the text
     stepwise: bool = True  # its events can be let out one by one
     said_with_finish: bool = False  # the usage comes no later than the finish
@@ -190,6 +191,7 @@ BREAKS = [
         name="no finish",
         means="all the text, and the end without a finish reason",
         stream=Play(scenario=f"fault=end@{LAST - 1}", then=Then.BROKEN),
+        breaks_after=TOKENS,
     ),
     Fault(
         name="bad_length",

@@ -54,6 +54,7 @@ class Played:
     entries: tuple[Entry, ...] = ()
     record: CallRecord | None = None
     pending: int = 0
+    owed: dict[str, int] = field(default_factory=dict)  # nano-USD that the books owe each provider of the cell's own
     attempts: list[tuple[str, Attempt]] = field(default_factory=list)  # by provider, in the order of its log
     hung: str | None = None  # where
 
@@ -107,6 +108,7 @@ class Stage:
         cell, router = played.cell, self._router
         if cell.fault.before is not None:
             await self._before(cell)
+        owed_before = await self._owed(cell)
         wallet = await router.wallet(format_usd(CREDIT))
         url, key = f"{router.url}/v1", router.sign_in(wallet)
         asking = client.ask(url, key, cell.tag, cell.body(), stream=cell.way.streams, reads=cell.reads)
@@ -122,6 +124,8 @@ class Stage:
             return kinds.count("hold") == sum(kinds.count(end) for end in ("post", "void", "expire")) > 0
 
         await until(settled, CELL_S_MAX)
+        owed = await self._owed(cell)
+        played.owed = {letter: owed[letter] - owed_before[letter] for letter in owed}
         balance = await router.ledger.balance(account)
         played.pending = balance.debits_pending + balance.credits_pending
         played.record = await router.ledger.call(account, played.entries[0].id)
@@ -132,6 +136,12 @@ class Stage:
         answer = await self._router.post(await self._router.wallet("1.00"), body)
         assert answer.status_code == 200, answer.text
         await caught_up(self._router)  # what its provider did after the answer is known as well
+
+    async def _owed(self, cell: Cell) -> dict[str, int]:
+        payable = {
+            letter: await self._router.ledger.balance(f"provider:{letter}-{cell.tag}") for letter in cell.letters
+        }
+        return {letter: 0 if found is None else found.credits_posted for letter, found in payable.items()}
 
     async def _moment(self, cell: Cell, asking: Asking) -> None:
         """Bring about what the way is about."""

@@ -42,6 +42,10 @@ def recorded(**fields: Any) -> Callable[[Played], Played]:
     return lambda one: dataclasses.replace(one, record=msgspec.structs.replace(one.record, **fields))
 
 
+def owes(**owed: int) -> Callable[[Played], Played]:
+    return lambda one: dataclasses.replace(one, owed=owed)
+
+
 def charged_one_more(one: Played) -> Played:
     entries = [
         msgspec.structs.replace(entry, amount=entry.amount + 1) if entry.kind == "post" else entry
@@ -83,7 +87,13 @@ SPOILED = {
     "a provider that writes on": (LEFT, not_cancelled, "to write for nobody"),
     "a nano-USD too much": (WHOLE, charged_one_more, "nano-USD were due"),
     "a record that says another price": (WHOLE, recorded(price=1), "the record says 1"),
-    "an error that is charged": (FAILED, charged, "0 to 0 nano-USD were due"),
+    "an error that is charged": (FAILED, charged, "0 nano-USD were due"),
+    "a provider that is owed too much": (
+        CUT,
+        lambda one: dataclasses.replace(one, owed={"a": 43_000, "b": 1}),
+        "owed to b",
+    ),
+    "a cost that is not recorded": (CUT, owes(a=0, b=0), "owed to a"),
     "a hold that is left": (FAILED, lambda one: dataclasses.replace(one, pending=5), "still held"),
     "a call that is booked twice": (
         WHOLE,

@@ -19,7 +19,7 @@ def differences(played: Played) -> list[str]:
     cell = played.cell
     if played.hung is not None:
         return [f"{cell.name}: hangs, {played.hung}"]
-    checks = (_client, _providers, _books)
+    checks = (_client, _providers, _books, _owed)
     return [f"{cell.name}: {what}" for check in checks for what in check(played)]
 
 
@@ -94,45 +94,65 @@ def _books(played: Played) -> Iterator[str]:
     if kinds.count("credit") != 1 or kinds.count("hold") != 1 or len(kinds) != 3:
         yield f"one call was to be booked, the statement has {kinds}"
     charged = sum(entry.amount for entry in played.entries if entry.kind == "post")
-    (low, high) = due_nano(played)
-    if not low <= charged <= high:
-        yield f"{low} to {high} nano-USD were due, {charged} were charged"
+    due = due_nano(played)
+    if charged != due:
+        yield f"{due} nano-USD were due, {charged} were charged"
     if played.record is not None and played.record.price != charged:
         yield f"the record says {played.record.price} nano-USD, the books {charged}"
     if charged > CREDIT:
         yield "more was charged than there was"
 
 
-def due_nano(played: Played) -> tuple[int, int]:
-    """The least and the most that is due by docs/billing.md."""
+def _owed(played: Played) -> Iterator[str]:
+    """Who answered is owed what was charged, as there is no markup; of what was free, what it cost."""
+    served = played.cell.due.asked[-1]
+    charged = sum(entry.amount for entry in played.entries if entry.kind == "post")
+    for letter, owed in played.owed.items():
+        due = 0 if letter != served else charged or _borne(played)
+        if owed != due:
+            yield f"{due} nano-USD are owed to {letter}, the books say {owed}"
+
+
+def _borne(played: Played) -> int:
+    """What a call cost the operator that cost the wallet nothing."""
+    cell, due = played.cell, played.cell.due
+    letter = due.asked[-1]
+    if cell.play.then is Then.BROKEN and not cell.way.leaves:
+        return _nano(letter, OWN_PROMPT, _count(expected_text(cell.fault.breaks_after)))
+    if due.answers is not None and cell.fault.bill is Bill.FREE:
+        return _nano(letter, _last(played).prompt_tokens, _last(played).completion_tokens)
+    return 0
+
+
+def due_nano(played: Played) -> int:
+    """What the wallet has to pay by docs/billing.md."""
     cell, seen, due = played.cell, played.seen, played.cell.due
     fault, way = cell.fault, cell.way
     letter = due.asked[-1]
     own = fault.bill if letter == A else Bill.USAGE
     if way is Way.LEFT_EARLY:
-        return _exactly(letter, OWN_PROMPT, 0)
+        return _nano(letter, OWN_PROMPT, 0)
     if due.answers is None and way is not Way.LEFT_MIDWAY:
         if cell.play.then is Then.LATE and cell.way.streams and seen.text:
-            return _exactly(letter, OWN_PROMPT, _count(seen.text))
-        return 0, 0
+            return _nano(letter, OWN_PROMPT, _count(seen.text))
+        return 0
     served = _last(played)
     thoughts = fault.thoughts if letter == A else 0
     if way is Way.LEFT_MIDWAY and not thoughts:
         prompt = served.prompt_tokens if letter == A and fault.said_so_far else OWN_PROMPT
-        return _exactly(letter, prompt, _count(_said(cell, letter)[0][: len(seen.text)]))
+        return _nano(letter, prompt, _count(_said(cell, letter)[0][: len(seen.text)]))
     if own is Bill.FREE:
-        return 0, 0
+        return 0
     if own is Bill.OWN:
         text = _said(cell, letter)[0] + (expected_reasoning(thoughts) if thoughts else "")
-        return _exactly(letter, OWN_PROMPT, _count(text))
-    return _exactly(letter, served.prompt_tokens, served.completion_tokens)
+        return _nano(letter, OWN_PROMPT, _count(text))
+    return _nano(letter, served.prompt_tokens, served.completion_tokens)
 
 
 def _count(text: str) -> int:
     return -(-len(text.encode()) // BYTES_PER_TOKEN)
 
 
-def _exactly(letter: str, prompt: int, completion: int) -> tuple[int, int]:
+def _nano(letter: str, prompt: int, completion: int) -> int:
     of_prompt, of_answer = PRICES[letter]
-    nano = prompt * of_prompt + completion * of_answer
-    return nano, nano
+    return prompt * of_prompt + completion * of_answer
