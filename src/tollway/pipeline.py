@@ -1,35 +1,31 @@
-"""THE PATH of a call: identify -> parse -> plan -> hold -> attempt -> meter -> post | void -> reply.
+"""THE PATH of a call: identify -> parse -> plan -> hold, and from there on in answering.py: attempt -> meter -> post |
+void -> reply.
 
-The only file that knows the order of the stages. They exchange immutable domain values; none imports another.
+The only files that know the order of the stages. They exchange immutable domain values; none imports another.
 """
 
-import contextlib
 from collections.abc import Awaitable, Callable, Collection
-from functools import partial
 
 import msgspec
 
-from tollway.domain.answer import Answer, Reading
+from tollway.answering import Run, answer
 from tollway.domain.call import Call, Caller
-from tollway.domain.commands import Claimed, Posted
-from tollway.domain.errors import LedgerOutcomeUnknown, Overloaded, ShuttingDown, TollwayError
+from tollway.domain.commands import Claimed
+from tollway.domain.errors import LedgerOutcomeUnknown, Overloaded, ShuttingDown
 from tollway.domain.observer import Observer
-from tollway.domain.plan import Candidate, Plan
-from tollway.domain.usage import Charge, Generated
+from tollway.domain.plan import Plan
 from tollway.domain.waiting import Client, Interrupted
-from tollway.egress import endings, replay, stream
+from tollway.egress import endings, replay
 from tollway.egress.replay import Keeper
 from tollway.egress.reply import Reply
 from tollway.intake import idempotency
 from tollway.intake.body import Arrivals, Receive, read_body
 from tollway.intake.parse import parse
-from tollway.ledger.booking import AlreadyClaimed, Booking, Bookings
-from tollway.metering import meter, terms
-from tollway.recount.recounts import Counting
+from tollway.ledger.booking import AlreadyClaimed, Bookings
+from tollway.metering import terms
 from tollway.routing.health import Health
 from tollway.routing.plan import narrow, plan
 from tollway.snapshot import Snapshot
-from tollway.upstream.attempts import OpenStream, Trail
 from tollway.upstream.pseudonym import Pseudonym
 from tollway.upstream.watch import CallsInFlight, CallWatch
 
@@ -43,28 +39,6 @@ class ChatHeaders(msgspec.Struct, frozen=True, kw_only=True):
     address: str = ""  # limits.addresses.address_of
     request_id: str | None = None
     idempotency_key: bytes | None = None
-
-
-class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """One call under way."""
-
-    call: Call
-    plan: Plan
-    booking: Booking
-    snapshot: Snapshot
-    watch: CallWatch
-    client: Client
-    reply: Reply
-    keeper: Keeper | None = None  # for a call with an Idempotency-Key
-    trail: Trail = msgspec.field(default_factory=Trail)
-
-    @property
-    def unread(self) -> bool:
-        """The call goes on although its client is gone."""
-        return self.keeper is not None and self.keeper.left
-
-    async def say(self, error: TollwayError) -> None:
-        await stream.say(self.reply, self.watch, self.snapshot.slow_reader_s, error)
 
 
 class Pipeline:
@@ -126,6 +100,7 @@ class Pipeline:
                     watch=watch,
                     client=client,
                     reply=reply,
+                    observer=self._observer,
                     keeper=None if claim is None else Keeper(claim, reply, watch),
                 )
                 try:
@@ -179,13 +154,7 @@ class Pipeline:
         return narrow(chosen, full, "at_limit") if full else chosen
 
     async def _carry_out(self, run: Run, caller: Caller) -> None:
-        run = msgspec.structs.replace(run, plan=await self._hold(run, caller))
-        run.watch.extend(run.plan.candidates[0].timeouts.total)
-        run.client.listen()
-        try:
-            await (self._stream(run) if run.call.stream else self._batch(run))
-        finally:
-            run.client.close()
+        await answer(msgspec.structs.replace(run, plan=await self._hold(run, caller)))
 
     async def _hold(self, run: Run, caller: Caller) -> Plan:
         """What the hold that was granted leaves of the plan."""
@@ -200,114 +169,3 @@ class Pipeline:
             chosen = narrow(chosen, dropped, reason) if dropped else chosen
         booking.note(verdicts=chosen.verdicts)
         return msgspec.structs.replace(chosen, caps=offer.caps) if offer.caps else chosen
-
-    async def _batch(self, run: Run) -> None:
-        booking, trail = run.booking, run.trail
-        try:
-            answer = await run.snapshot.attempts.answer(run.call, run.plan, trail, run.watch)
-        except (TollwayError, Interrupted) as problem:
-            error = problem if isinstance(problem, TollwayError) else endings.cut_error(problem.reason)
-            booking.note(ended=endings.ended_by(problem), error_code=error.code, attempts=trail.tried)
-            raise error from None
-        else:
-            assert trail.asking is not None, "an answer has a provider"
-            booking.note(ended="complete", delivery="unknown", attempts=trail.tried)
-            posted = await self._post(run, trail.asking, answer, "complete")
-            somebody_reads = not run.client.left  # the call runs to completion, whoever leaves
-            await run.reply.json(200, *endings.batch(answer, booking.record, posted, run.plan))
-            if somebody_reads:
-                await booking.delivered()
-
-    async def _stream(self, run: Run) -> None:
-        run.client.when_left(partial((run.keeper or run.watch).stop, "client_left"))
-        run.reply.keep_alive(run.snapshot.keep_alive_s)
-        try:
-            try:
-                source = await run.snapshot.attempts.open(run.call, run.plan, run.trail, run.watch)
-            except (TollwayError, Interrupted) as problem:
-                return await self._no_token(run, problem)
-            try:
-                await self._relay(run, source)
-            finally:
-                source.close()
-        finally:
-            await run.reply.quiet()
-
-    async def _no_token(self, run: Run, problem: TollwayError | Interrupted) -> None:
-        """The call ended before its first token: free, unless the client walked away from a provider at work."""
-        booking, candidate, error = run.booking, run.trail.asking, endings.error_of(problem)
-        booking.note(ended=endings.ended_by(problem), error_code=error and error.code, attempts=run.trail.tried)
-        if error is not None:
-            await run.say(error)
-        elif candidate is not None:
-            charge = meter.meter(run.call, candidate, ended="client_left_before_token", held=booking.held)
-            await booking.post(candidate, charge, cost_max=run.call.max_cost)
-
-    async def _relay(self, run: Run, source: OpenStream) -> None:
-        booking, candidate = run.booking, source.candidate
-        reading = Reading(run.call.n, run.snapshot.recounts.keep(run.call, candidate))
-        limits = stream.RelayLimits(idle=candidate.timeouts.idle, slow_reader=run.snapshot.slow_reader_s)
-        relayed = await stream.relay(source, source.opening, reading, run.keeper or run.reply, run.watch, limits)
-        if relayed.nobody_reads and (reading.finished or reading.reasoning or candidate.reasoning):
-            run.client.close()  # a slow reader that leaves now is no news
-            await stream.read_on(source, reading, run.watch)
-        whole = relayed.ended == "complete"
-        if not whole:
-            source.close()  # nobody wants the rest: it must not be generated while the ledger is waited for
-        run.trail.attempts.append(run.snapshot.attempts.ended(source, relayed.fault, reading, whole=whole))
-        if relayed.stop in ("total", "drain"):
-            await run.reply.quiet()
-            paying = run.unread and relayed.stop == "total"  # whoever leaves first must not have the tokens for nothing
-            if not run.reply.started and not paying:  # the error has its own status, and costs nothing
-                return await self._no_token(run, Interrupted(relayed.stop))
-        if whole and run.keeper is not None:
-            run.keeper.whole(relayed.withheld)
-        delivery = "unknown" if whole and not run.unread else "partial" if run.reply.started else "none"
-        error = None if whole or relayed.nobody_reads else endings.relay_error(relayed)
-        booking.note(ended=relayed.ended, delivery=delivery, error_code=error and error.code, attempts=run.trail.tried)
-        try:
-            posted = await self._post(run, candidate, reading, "complete" if reading.settled else relayed.ended)
-        except TollwayError as unbooked:
-            return await run.say(unbooked)
-        if not whole or run.unread:
-            return None if error is None else await run.say(error)
-        last = endings.stream(run.call, relayed.withheld, reading, booking.record, posted, run.plan)
-        with contextlib.suppress(Interrupted):
-            await run.reply.finish(last, run.watch, run.snapshot.slow_reader_s)
-            await booking.delivered()
-        run.client.close()  # servers report the end of an answer as the client's leaving
-        return await stream.linger(source, run.watch)
-
-    async def _post(self, run: Run, candidate: Candidate, read: Answer | Reading, ended: meter.Ending) -> Posted:
-        call, booking, cap = run.call, run.booking, run.plan.caps.get(candidate.key)
-        recounts, whole = run.snapshot.recounts, Counting(call=call, candidate=candidate, read=read, max_tokens=cap)
-
-        def measured(generated: Generated) -> Charge:
-            return meter.meter(
-                call,
-                candidate,
-                ended=ended,
-                held=booking.held,
-                max_tokens=cap,
-                usage_raw=read.usage,
-                generated=generated,
-                finish_reasons=read.finish_reasons,
-            )
-
-        generated = read.generated
-        charge = measured(generated)
-        counted = await recounts.in_time(whole) if charge.estimated and charge.price else None
-        if counted is not None:
-            generated = msgspec.structs.replace(generated, counted=counted)
-            charge = measured(generated)
-        if charge.refused is not None:
-            self._observer.alarm("usage_refused", f"{candidate.key}, call {call.id}: {charge.flags} {charge.refused}")
-        booking.note(
-            response_id=read.response_id,
-            estimate=meter.estimate(call, candidate, generated, cap),
-            estimate_origin="bytes" if counted is None else "tokenizer",
-        )
-        kept = None if run.keeper is None else await run.keeper.kept(read, cap)
-        posted = await booking.post(candidate, charge, cost_max=call.max_cost, kept=kept)
-        recounts.take(whole, charge, counted)
-        return posted
