@@ -16,6 +16,18 @@ def new_id(now_ms: int) -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
+def id_moment(text: str) -> str | None:
+    """How a UUIDv7 begins, which says when it was made: in the order of time as it stands, and found in half the time
+    that its number takes. None as `id_time_ms`."""
+    return text[:13] if _CANONICAL.match(text) is not None else None
+
+
+def moment_of(ms: int) -> str:
+    """How an id begins that is made at `ms`."""
+    text = f"{ms & _TIME:012x}"
+    return f"{text[:8]}-{text[8:]}"
+
+
 def id_time_ms(text: str) -> int | None:
     """The millisecond a UUIDv7 was made at; None when `text` is not one as `new_id` writes it."""
     return int(text[:8] + text[9:13], 16) if _CANONICAL.match(text) is not None else None

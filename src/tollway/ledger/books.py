@@ -27,7 +27,7 @@ from tollway.domain.commands import (
     SetProvider,
     Void,
 )
-from tollway.domain.ids import id_time_ms
+from tollway.domain.ids import id_moment, moment_of
 from tollway.domain.keys import Key as Terms
 from tollway.domain.keys import key_of
 from tollway.ledger.book import decide
@@ -71,9 +71,9 @@ class Books:
         self.next_seq = 1
         self.next_account_no = 1
         # An id made later than the watermark that isn't in memory isn't in the store either.
-        self.watermark_ms = watermark_ms
-        self.newest_ms = watermark_ms  # greatest time of any id seen
-        self._newest_before_ms = watermark_ms
+        self._watermark = moment_of(watermark_ms)
+        self._newest = self._watermark  # latest moment of any id seen
+        self._newest_before = self._watermark
 
     # --- the view that the book decides from
 
@@ -110,11 +110,11 @@ class Books:
         """Whether only the store can tell what the books say of `id`."""
         if id in self.pending or id in self._ended or id in self._ended_before:
             return False
-        made_ms = id_time_ms(id)
-        if made_ms is None or made_ms <= self.watermark_ms:
+        moment = id_moment(id)
+        if moment is None or moment <= self._watermark:
             return True
-        if made_ms > self.newest_ms:
-            self.newest_ms = made_ms
+        if moment > self._newest:
+            self._newest = moment
         return False
 
     def missing(self, commands: Sequence[Command], at_ms: int) -> list[Key]:
@@ -137,8 +137,10 @@ class Books:
         return missing
 
     def _for_hold(self, hold: Hold, commands: Sequence[Command], at_ms: int, missing: list[Key]) -> None:
-        self._for_chain(hold.id, missing)
-        self._for_account(hold.account, missing)
+        if self.must_look_up(hold.id):
+            missing.append(("chain", hold.id))
+        if hold.account not in self.accounts:
+            missing.append(("account", hold.account))
         if hold.claim is not None:
             self._for_claim(place_of(hold.account, hold.claim.key), missing)
         if not hold.key:
@@ -152,7 +154,9 @@ class Books:
             self._for_account(terms.spending(at_ms), missing)
 
     def _for_post(self, post: Post, missing: list[Key]) -> None:
-        self._for_account(provider_account(post.provider), missing)
+        provider = provider_account(post.provider)
+        if provider not in self.accounts:
+            missing.append(("account", provider))
         chain = self.chain(post.id)
         if not chain:
             self._for_chain(post.id, missing)
@@ -269,15 +273,20 @@ class Books:
             del self.revocations[message_hash]
 
     @property
+    def newest_ms(self) -> int:
+        """Greatest time of any id seen."""
+        return int(self._newest.replace("-", ""), 16)
+
+    @property
     def ended_count(self) -> int:
         """Chains in the younger generation."""
         return len(self._ended)
 
     def rotate(self) -> None:
         """Drop the older generation. Only for a store that has committed all of it."""
-        self.watermark_ms = max(self.watermark_ms, self._newest_before_ms)
+        self._watermark = max(self._watermark, self._newest_before)
         self._ended_before = self._ended
-        self._newest_before_ms = self.newest_ms
+        self._newest_before = self._newest
         self._ended = {}
         self.claims.rotate()
 

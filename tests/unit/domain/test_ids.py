@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollway.domain.ids import id_time_ms, new_id
+from tollway.domain.ids import id_moment, id_time_ms, moment_of, new_id
 
 TIMES = st.integers(0, (1 << 48) - 1)
 
@@ -22,6 +22,16 @@ def test_an_id_is_a_uuid_of_version_7_in_its_canonical_form(now_ms: int) -> None
 @given(TIMES)
 def test_an_id_tells_when_it_was_made(now_ms: int) -> None:
     assert id_time_ms(new_id(now_ms)) == now_ms
+
+
+@given(TIMES)
+def test_an_id_begins_with_the_moment_it_was_made_at(now_ms: int) -> None:
+    assert id_moment(new_id(now_ms)) == moment_of(now_ms)
+
+
+@given(TIMES, TIMES)
+def test_moments_are_in_the_order_of_their_times(one: int, other: int) -> None:
+    assert (moment_of(one) < moment_of(other)) == (one < other)
 
 
 @given(TIMES, TIMES)
@@ -63,8 +73,10 @@ def test_the_74_free_bits_are_all_used() -> None:
 )
 def test_what_is_no_uuid_of_version_7_has_no_time(text: str) -> None:
     assert id_time_ms(text) is None
+    assert id_moment(text) is None
 
 
 @given(st.text(max_size=40))
 def test_any_text_has_a_time_or_none(text: str) -> None:
+    assert (id_moment(text) is None) == (id_time_ms(text) is None)
     assert id_time_ms(text) is None or id_time_ms(text) == int(text[:8] + text[9:13], 16)
