@@ -106,7 +106,7 @@ async def build(
     watchers = Fanout(told, AttemptFeed(health.observe), FreeBatches(told))
     cluster = shared(config.cluster, watchers, health.told, health.learn)
     ledger, control = await _open_ledger(config, clock, watchers)
-    transport = Http1Transport()
+    transport = Http1Transport(proxies=config.proxies)
     assembly = Assembly(
         transport,
         Books(ledger, nonces=await ledger.secret("nonces"), receipts=await ledger.secret("receipts")),

@@ -228,7 +228,18 @@ def test_a_host_that_does_not_resolve_is_a_problem_of_its_name_and_a_proxy_is_po
     findings = doctor(tmp_path, environment={"HTTPS_PROXY": "http://user:secret@127.0.0.1:9"})
     found = only([finding for finding in findings if finding["area"] != "keys"], "problem", "providers")
     assert "doesn't resolve" in found["found"]
-    assert "HTTPS_PROXY is set" in found["mend"]
+    assert "the proxy that HTTPS_PROXY names" in found["mend"]
+    assert "secret" not in str(findings)
+
+
+def test_a_proxy_that_leads_nowhere_is_told_from_a_provider_that_does(tmp_path: Path) -> None:
+    configure(tmp_path, "https://no-such-host.invalid/v1")
+    with playing(answering(lambda _: (407, b"who are you?"))) as proxy:
+        place = f"http://user:secret@127.0.0.1:{proxy.port}"
+        findings = doctor(tmp_path, environment={"HTTPS_PROXY": place})
+    found = only([finding for finding in findings if finding["area"] != "keys"], "problem", "providers")
+    assert "the proxy refuses: 407" in found["found"]
+    assert "HTTPS_PROXY" in found["mend"]
     assert "secret" not in str(findings)
 
 

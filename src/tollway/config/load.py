@@ -17,6 +17,7 @@ from tollway.config.places import LedgerUrl, local_url, url
 from tollway.config.presets import PRESETS
 from tollway.config.problems import ConfigError, Problem
 from tollway.config.problems import Path as KeyPath
+from tollway.config.proxies import proxies
 from tollway.config.read import Reading, Spot, Table, valid
 from tollway.config.schema import CONFIG, Config, Model, Provider
 from tollway.config.tls import from_files
@@ -81,6 +82,7 @@ def loads(text: str, environ: Mapping[str, str], base_dir: Path) -> Config:
     password = valkey_password(config.cluster, at / "cluster", environ, base_dir)
     context = from_files(config.server, at / "server", environ, base_dir)
     ledger = replace(config.ledger, url=ledger_place(config.ledger, at / "ledger", environ, base_dir))
+    ways = proxies(environ, reading)
     reading.check()
     public_url = config.server.public_url or local_url(config.server.listen, tls=context is not None)
     server = replace(config.server, public_url=public_url, tls=context)
@@ -90,6 +92,7 @@ def loads(text: str, environ: Mapping[str, str], base_dir: Path) -> Config:
         auth=replace(config.auth, domains=config.auth.domains or (url(server.public_url).authority,)),
         ledger=ledger,
         cluster=replace(config.cluster, password=password),
+        proxies=ways,
         billing=replace(config.billing, price_book=_beside(base_dir, config.billing.price_book)),
         providers=tuple(
             replace(provider, api_key=keys[index], models=_models(provider, tree["providers"][index]["models"]))

@@ -32,6 +32,7 @@ from tollway.config.valkey import ValkeyUrl, valkey_url
 from tollway.domain.limit import Rate
 from tollway.domain.plan import Timeouts
 from tollway.domain.price import PartialPrice, Price
+from tollway.domain.proxies import NO_PROXIES, Proxies
 from tollway.domain.quirks import DialectName, Quirk
 from tollway.wire.json import DEPTH_MAX
 
@@ -310,6 +311,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     receipts: Annotated[Receipts, Table(Receipts)] = Receipts()
     limits: Annotated[Limits, Table(Limits)] = Limits()
     cluster: Annotated[Cluster, Table(Cluster)] = Cluster()
+    proxies: Annotated[
+        Proxies, Never("proxies are read from the environment: HTTPS_PROXY, HTTP_PROXY and NO_PROXY, as elsewhere")
+    ] = NO_PROXIES
     providers: Annotated[
         tuple[Provider, ...], Items(PROVIDER, least=1, expected="write at least one [[providers]]")
     ] = ()

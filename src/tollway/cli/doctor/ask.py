@@ -1,5 +1,5 @@
 """Asks over HTTP, through the transport that serves calls: what it can't reach a router can't reach either (the same
-certificate authorities, no proxy, no redirects). Every answer is bounded in time and size.
+certificate authorities and proxies, no redirects). Every answer is bounded in time and size.
 
 Knows nothing of what an answer means.
 """
@@ -16,12 +16,13 @@ import msgspec
 
 from tollway.domain.errors import ProviderFault
 from tollway.domain.seams import HttpRequest, Transport
+from tollway.upstream.http1.tunnel import ProxyRefused
 
 CONNECT_S = 5.0  # for a name, a connection and TLS: what a router allows by default
 ANSWER_S = 10.0  # for a list of models; a provider that takes longer is in trouble
 BODY_BYTES_MAX = 16 << 20  # ten times the longest list of models
 
-PROXIES = ("https_proxy", "http_proxy", "all_proxy", "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
+PROXIES = ("https_proxy", "http_proxy", "all_proxy", "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")  # as config/ reads them
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,6 +127,9 @@ def _ahead(date: str | None, local_s: float) -> float | None:
 def _unreached(fault: ProviderFault) -> Unreached:
     # The client's own errors pass for the system's without having their fields.
     chain = [error for error in causes(fault) if type(error).__module__ in ("ssl", "socket", "builtins")]
+    for found in causes(fault):
+        if isinstance(found, ProxyRefused):
+            return Unreached(str(found), f"look at the host and port in its URL{_proxied()}")
     for error in chain:
         if isinstance(error, ssl.SSLCertVerificationError):
             return certificate_trouble(error)
@@ -151,4 +155,4 @@ def _unreached(fault: ProviderFault) -> Unreached:
 def _proxied() -> str:
     """What an operator behind a proxy has to know."""
     named = next((name for name in PROXIES if os.environ.get(name)), None)
-    return "" if named is None else f" ({named} is set, but the router connects by itself and uses no proxy)"
+    return "" if named is None else f", or at the proxy that {named} names (NO_PROXY says what is asked without it)"

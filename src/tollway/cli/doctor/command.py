@@ -73,7 +73,7 @@ async def _examine(path: Path | None, complete: bool) -> list[Finding]:
     findings += keys(config, Path() if file is None else file.parent)
     listed, said = prices(config, dt.datetime.now(dt.UTC).date())
     findings += said
-    transport = Http1Transport()
+    transport = Http1Transport(proxies=config.proxies)
     try:
         looked, books, shared, (came_in, ours) = await asyncio.gather(
             providers(_reached(config, listed), transport, complete=complete and listed is not None),

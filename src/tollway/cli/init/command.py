@@ -19,6 +19,7 @@ from tollway.cli.init.write import SIMULATED, SIMULATOR, Plan, check, exists, sa
 from tollway.cli.serve import bind
 from tollway.config.load import DEFAULT_FILE
 from tollway.config.places import Address, local_url, url_text
+from tollway.config.proxies import proxies_alone
 from tollway.metering.price_files import shipped
 from tollway.upstream.http1.transport import Http1Transport
 
@@ -89,7 +90,7 @@ def init(
 
 
 async def _look(wanted: Mapping[str, str | None]) -> dict[str, Found]:
-    transport = Http1Transport()
+    transport = Http1Transport(proxies=proxies_alone(os.environ))
     try:
         real = {name: base_url for name, base_url in wanted.items() if name != SIMULATOR}
         return {each.preset.id: each for each in await look(real, os.environ, transport)}

@@ -60,9 +60,9 @@ class Prepared(NamedTuple):
         return self.head + b"\r\n"
 
 
-def prepare(request: HttpRequest, proxy_for: Callable[[str, str], Proxy | None]) -> Prepared:
-    """`proxy_for` knows the proxy by scheme and host. Raises ValueError, without a header's value, for what can't be
-    sent."""
+def prepare(request: HttpRequest, proxy_for: Callable[[str, str, int], Proxy | None]) -> Prepared:
+    """`proxy_for` knows the proxy by scheme, host and port. Raises ValueError, without a header's value, for what can't
+    be sent."""
     if _NOT_IN_URLS.search(request.url):
         raise ValueError("a URL with a space or a control character")
     parts = urlsplit(request.url)
@@ -72,7 +72,7 @@ def prepare(request: HttpRequest, proxy_for: Callable[[str, str], Proxy | None])
         raise ValueError("a method that can't be sent")
     host = ascii_host(parts.hostname)
     port = parts.port or _PORTS[parts.scheme]
-    proxy = proxy_for(parts.scheme, host)
+    proxy = proxy_for(parts.scheme, host, port)
     authority = bracketed(host) if port == _PORTS[parts.scheme] else f"{bracketed(host)}:{port}"
     target = quote(parts.path or "/", safe=_AS_IT_IS) + (
         f"?{quote(parts.query, safe=_AS_IT_IS)}" if parts.query else ""
