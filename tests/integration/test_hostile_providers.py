@@ -21,8 +21,9 @@ from helpers.providers import EVENT_STREAM, USAGE, chunk, completion, provider, 
 from helpers.raw_server import Connection, RawServer
 from helpers.running import Running, chat, running
 from helpers.settled import settled
-from helpers.streaming import DONE, content, payload
+from helpers.streaming import DONE, content, payload, streaming
 from tollway.client.wallet import Wallet
+from tollway.ledger import operator
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -130,13 +131,15 @@ WHOLE_STREAM = {
     "noise behind the end": Shape(HEAD + b"\r\n" + STREAM, b": hello\n\n" * 50),
     "an error behind the usage": Shape(events(chunk(content="theirs"), chunk(finish="stop"), USED, {"error": {}})),
     "no UTF-8 behind the usage": Shape(sized(STREAM.replace(b"data: [DONE]", b'data: {"\xff"}'))),
-    "usage without end": Shape(HEAD + b"\r\n" + STREAM.removesuffix(sse(DONE)), sse(USED) * 20),
-    # Duplicate usage: however often it is told, the call is charged once, by what was told last.
-    "usage told twice": Shape(events(chunk(content="theirs"), chunk(finish="stop"), USED, USED, DONE)),
-    "usage told twice, once with the finish": Shape(
+}
+
+# Usage is cumulative: however often it is told, the call is charged once, by what was told last.
+TOLD_AGAIN = {
+    "at the end": Shape(events(chunk(content="theirs"), chunk(finish="stop"), USED, USED, DONE)),
+    "with the finish and behind it": Shape(
         events(chunk(content="theirs"), chunk(finish="stop") | {"usage": USAGE}, USED, DONE)
     ),
-    "usage in every chunk": Shape(
+    "in every chunk": Shape(
         events(
             chunk(role="assistant") | {"usage": {"prompt_tokens": 20, "completion_tokens": 0}},
             *(
@@ -147,14 +150,16 @@ WHOLE_STREAM = {
             DONE,
         )
     ),
-    "usage that shrinks": Shape(
+    "less than before": Shape(
         events(
             chunk(content="theirs") | {"usage": {"prompt_tokens": 900, "completion_tokens": 90}},
             chunk(finish="stop") | {"usage": USAGE},
             DONE,
         )
     ),
-    "usage, then none": Shape(
+    "without end": Shape(HEAD + b"\r\n" + STREAM.removesuffix(sse(DONE)), sse(USED) * 20),
+    "behind the end": Shape(events(chunk(content="theirs"), chunk(finish="stop"), USED, DONE, USED)),
+    "and then not": Shape(
         events(chunk(content="theirs") | {"usage": USAGE}, chunk(finish="stop") | {"usage": None}, DONE)
     ),
 }
@@ -167,6 +172,7 @@ SHAPES = {
         ("broken-stream", BROKEN_STREAM),
         ("whole-batch", WHOLE),
         ("whole-stream", WHOLE_STREAM),
+        ("told-again", TOLD_AGAIN),
     )
     for number, shape in enumerate(shapes.values())
 }
@@ -190,7 +196,9 @@ async def play(connection: Connection) -> None:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def router() -> AsyncIterator[Running]:
+async def router(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
+    """Its books are on disk, and proved from their rows at the end."""
+    books = tmp_path_factory.mktemp("books") / "ledger.db"
     async with RawServer(play) as raw:
         hostile = "".join(
             provider(name, f"{raw.url}/{name}", model="sim/model").replace(
@@ -199,8 +207,11 @@ async def router() -> AsyncIterator[Running]:
             for name in SHAPES
         )
         config = f'[server]\nmax_answer = "1MB"\n{hostile}'
-        async with running({"sim": f"text={OURS}"}, config=config) as router:
+        async with running({"sim": f"text={OURS}&prompt_tokens=20"}, config=config, ledger=books) as router:
             yield router
+    report = operator.audit(books)
+    assert report.clean, report.differences
+    assert report.pending == 0
 
 
 async def ask(router: Running, wallet: Wallet, providers: list[str], *, stream: bool) -> httpx2.Response:
@@ -258,16 +269,70 @@ async def test_what_is_no_answer_is_a_clear_error_that_costs_nothing_or_the_next
 async def test_an_odd_answer_of_one_meaning_is_whole_and_charged_once_for_what_it_came_to(
     router: Running, kind: str, case: str, stream: bool
 ) -> None:
+    await whole_and_charged_once(router, named(kind, WHOLE_STREAM if stream else WHOLE, case), stream=stream)
+
+
+@pytest.mark.parametrize("case", TOLD_AGAIN)
+async def test_usage_that_is_told_again_and_again_is_charged_once(router: Running, case: str) -> None:
+    await whole_and_charged_once(router, named("told-again", TOLD_AGAIN, case), stream=True)
+
+
+async def whole_and_charged_once(router: Running, name: str, *, stream: bool) -> None:
     wallet = await router.wallet("1.00")
-    name = named(kind, WHOLE_STREAM if stream else WHOLE, case)
     answer = await ask(router, wallet, [name], stream=stream)
     assert answer.status_code == 200, answer.text
     assert said(answer, stream=stream) == "theirs"
     call = await settled(router, wallet, answer.headers["x-request-id"])
     assert (call["charged"], call["kinds"]) == (COST, {"hold", "post"})
     assert (call["usage_origin"], call["flags"]) == ("provider", [])
+    assert call["usage"] == call["usage"] | {"prompt": 20, "completion": 5}
     entries = (await router.get("/session/transactions", wallet))["data"]
     assert [entry["kind"] for entry in entries].count("post") == 1
+
+
+# What follows a token that the client has read: the answer can't be whole any more, and no other provider can help.
+LATER = {
+    "comments without end": (b": hello\n\n" * 50, "provider_timeout"),
+    "noise without end": (sse("hello") * 50, "provider_timeout"),
+    "a line without end": (b"data: " + b"x" * 50_000, "provider_error"),
+    "no UTF-8": (sse(chunk(content="more")).replace(b"more", b"m\xffre"), "provider_error"),
+    "no JSON": (b'data: {"choices": [\n\n', "provider_error"),
+    "very deep": (b'data: {"choices": ' + b"[" * 5_000 + b"]" * 5_000 + b"}\n\n", "provider_error"),
+    "an error": (sse({"error": {"message": "we are called 127.0.0.1"}}), "provider_error"),
+    "another answer": (HEAD + b"content-length: 2\r\n\r\n{}", "provider_timeout"),
+    "packed bytes": (gzip.compress(STREAM), "provider_timeout"),
+}
+
+
+@pytest.mark.parametrize("case", LATER)
+async def test_what_turns_bad_after_its_first_token_ends_in_an_error_frame_that_costs_nothing(case: str) -> None:
+    more, code = LATER[case]
+    read = asyncio.Event()
+
+    async def turning(connection: Connection) -> None:
+        await connection.request()
+        await connection.send(HEAD + b"\r\n" + sse(chunk(content="theirs")))
+        await read.wait()
+        with suppress(ConnectionError):
+            await connection.send(more)
+            while "without end" in case:
+                await connection.send(more)
+                await asyncio.sleep(0)
+            await connection.wait_dropped()
+
+    async with RawServer(turning) as raw:
+        config = provider("raw", raw.url).replace("price =", SOON)
+        async with running({"sim": f"text={OURS}"}, config=config) as router:
+            wallet = await router.wallet("1.00")
+            async with streaming(router, wallet, chat(stream=True, model="raw/model")) as stream:
+                assert (await stream.data())["choices"][0]["delta"] == {"content": "theirs"}
+                read.set()
+                rest = await stream.rest()
+                frame = payload(rest[-1])
+                assert frame["error"]["code"] == code
+                assert [event for event in rest if DONE in event or "127.0.0.1" in event] == []
+                call = await settled(router, wallet, await stream.request_id())
+            assert (call["charged"], call["ended"]) == (0, "provider_failed")
 
 
 @pytest.mark.parametrize("framing", [b"content-length: %d\r\n\r\n" % len(ANSWER) + ANSWER, pieces(ANSWER)[len(HEAD) :]])
