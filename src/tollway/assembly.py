@@ -99,6 +99,7 @@ class Assembly:
             connections_max=fits.connections,
             keep_alive_s=server.keep_alive_comment,
             slow_reader_s=server.slow_reader,
+            kept_bytes_max=config.ledger.keep_answers,
             slow_sender_s=server.slow_sender,
             drain_s=server.drain,
             unlimited=billing.mode == "metered",

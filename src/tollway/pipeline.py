@@ -101,7 +101,7 @@ class Pipeline:
                     client=client,
                     reply=reply,
                     observer=self._observer,
-                    keeper=None if claim is None else Keeper(claim, reply, watch),
+                    keeper=None if claim is None else Keeper(claim, reply, watch, snapshot.kept_bytes_max),
                 )
                 try:
                     await self._carry_out(run, caller)

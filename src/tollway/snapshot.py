@@ -38,6 +38,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, weakref=True):
     connections_max: int  # of callers, at once
     keep_alive_s: float
     slow_reader_s: float
+    kept_bytes_max: int  # of answers that are kept of a wallet's calls of a day
     slow_sender_s: float
     drain_s: float
     unlimited: bool  # billing.mode = "metered": count and record, never refuse

@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import Any
+from unittest.mock import ANY
 
 import msgspec
 import pytest
@@ -11,6 +12,7 @@ from helpers.ledgers import OTHER, START_MS, USD, WALLET, credit, fresh_id, hold
 from tollway.domain.claims import Claim, Kept
 from tollway.domain.commands import Claimed, Held, Hold, Insufficient, Post, Posted, Voided
 from tollway.ledger.claims import CLAIM_MS
+from tollway.ledger.usage import DAY_MS
 
 KEY, REQUEST = "ab" * 32, "cd" * 32
 ANSWER = b'{"id":"chatcmpl-1"}'
@@ -26,8 +28,8 @@ def keyed(id: str | None = None, *, key: str = KEY, request: str = REQUEST, amou
     return hold(amount, id=id, claim=Claim(key=key, request=request), **fields)
 
 
-def success(id: str, answer: bytes | None = ANSWER, *, key: str = KEY) -> Post:
-    return msgspec.structs.replace(post(id, 10), kept=Kept(key=key, answer=answer))
+def success(id: str, answer: bytes | None = ANSWER, *, key: str = KEY, room: int | None = None) -> Post:
+    return msgspec.structs.replace(post(id, 10), kept=Kept(key=key, answer=answer, room=room))
 
 
 async def call(home: Home, id: str | None = None, answer: bytes | None = ANSWER) -> str:
@@ -69,6 +71,63 @@ async def test_an_answer_that_is_too_large_holds_the_key_without_being_kept(home
     stored = await home.ledger.answer(WALLET, KEY)
     assert stored is not None and (stored.id, stored.answer) == (own, None)
     assert await home.one(keyed()) == Claimed(id=own, answered=True, same=True)
+
+
+# --- as many bytes as there is room for, of one wallet on one day
+
+
+async def kept(home: Home, key: str, size: int, room: int, account: str = WALLET) -> bool:
+    """Whether a call's answer was kept."""
+    own = fresh_id()
+    assert isinstance(await home.one(keyed(own, key=key, amount=10, account=account)), Held)
+    assert isinstance(await home.one(success(own, b"x" * size, key=key, room=room)), Posted)
+    stored = await home.ledger.answer(account, key)
+    assert stored is not None and stored.answer in (None, b"x" * size)
+    return stored.answer is not None
+
+
+async def test_a_wallets_answers_are_kept_as_far_as_there_is_room_on_a_day(home: Home) -> None:
+    await home.apply(credit(USD, OTHER))
+    assert [await kept(home, f"{number}" * 64, 40, 100) for number in range(3)] == [True, True, False]
+    assert await kept(home, "a" * 64, 20, 100)  # what is smaller still fits
+    assert not await kept(home, "b" * 64, 1, 100)
+    assert await kept(home, "c" * 64, 1, 101)  # there is more room by now: as the post says
+    assert await kept(home, "d" * 64, 100, 100, OTHER)  # each wallet has its own
+    assert await home.one(keyed(key="2" * 64)) == Claimed(id=ANY, answered=True, same=True)  # and its key stays taken
+
+
+async def test_what_is_kept_is_counted_over_a_restart_and_anew_on_another_day(home: Home) -> None:
+    assert await kept(home, "a" * 64, 100, 100)
+    await home.restart()
+    assert not await kept(home, "b" * 64, 1, 100)
+    home.clock.ms += DAY_MS
+    assert await kept(home, "c" * 64, 100, 100)
+    home.clock.ms += DAY_MS
+    assert await kept(home, "d" * 64, 100, 100)
+    assert not await kept(home, "e" * 64, 1, 100)
+
+
+async def test_of_many_answers_at_once_no_more_are_kept_than_fit(home: Home) -> None:
+    calls = {fresh_id(): f"{number:064}" for number in range(20)}
+    await home.apply(*(keyed(own, key=key, amount=10) for own, key in calls.items()))
+    await asyncio.gather(*(home.one(success(own, b"x" * 10, key=key, room=75)) for own, key in calls.items()))
+    answers = [await home.ledger.answer(WALLET, key) for key in calls.values()]
+    assert sum(stored is not None and stored.answer is not None for stored in answers) == 7
+
+
+async def test_a_call_that_is_held_and_posted_in_one_go_is_counted_too(home: Home) -> None:
+    own = fresh_id()
+    await home.apply(keyed(own), success(own, b"x" * 60, room=100))
+    assert not await kept(home, "b" * 64, 41, 100)
+    assert await kept(home, "c" * 64, 40, 100)
+
+
+async def test_a_post_that_is_asked_again_counts_once(home: Home) -> None:
+    own = fresh_id()
+    await home.one(keyed(own))
+    command = success(own, b"x" * 60, room=100)
+    assert await home.apply(command, command) == [await home.one(command)] * 2
+    assert await kept(home, "b" * 64, 40, 100)
 
 
 async def test_an_answer_of_a_megabyte_comes_back_byte_for_byte(home: Home) -> None:

@@ -139,7 +139,8 @@ ADVICE: dict[str, Advice] = {
         "send a new key with a new request",
     ),
     "idempotent_answer_too_large": Advice(
-        "the call with this `Idempotency-Key` was answered, and its answer is too large to be kept",
+        "the call with this `Idempotency-Key` was answered, and its answer is not kept: it is too large, or the "
+        "wallet's answers of that day are",
         "look the call up by `call_id`, or send a new key to have it carried out again",
     ),
     "idempotency_in_flight": Advice(

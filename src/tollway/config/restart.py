@@ -29,7 +29,8 @@ def kept(running: Config, wanted: Config) -> tuple[Config, tuple[str, ...]]:
         waiting.append("ledger.keep_calls")
     if wanted.cluster != running.cluster:
         waiting.append("cluster")
-    served = replace(wanted, server=server, auth=auth, ops=running.ops, ledger=running.ledger, cluster=running.cluster)
+    ledger = replace(running.ledger, keep_answers=wanted.ledger.keep_answers)
+    served = replace(wanted, server=server, auth=auth, ops=running.ops, ledger=ledger, cluster=running.cluster)
     return served, tuple(waiting)
 
 

@@ -118,6 +118,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
 
     url: Annotated[LedgerUrl, Text(ledger_url, "sqlite:///tollway.db")] = ledger_url("sqlite:///tollway.db")
     keep_calls: Annotated[float | None, Text(retention, "90d", why=_NO_UNIT)] = None
+    keep_answers: Annotated[int, _SIZE] = 64_000_000  # bytes, of a wallet's calls of a day with an Idempotency-Key
     password_env: Annotated[str | None, Text(names.variable_name, "TOLLWAY_DB_PASSWORD", secret=True)] = None
     password_file: Annotated[str | None, Text(names.file_name, "/run/secrets/tollway-db")] = None
     password: Annotated[

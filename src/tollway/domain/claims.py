@@ -17,4 +17,5 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     """The answer of a call that claimed `key`, to be kept in its post's commit."""
 
     key: str
-    answer: bytes | None  # in a form that egress/replay.py knows; None: it is too large to be kept
+    answer: bytes | None  # in a form that egress/replay.py knows; None: too large to be kept
+    room: int | None = None  # bytes of answers that are kept of a wallet's calls of a UTC day; None: any number

@@ -48,11 +48,13 @@ class Keeper:
     """Collects the answer of one call. Of a stream it takes what the client is sent, and goes on taking when the client
     has left or reads too slowly: to the call it is the client, and one that never leaves."""
 
-    def __init__(self, claim: Claim, reply: Reply, watch: Watch) -> None:
+    def __init__(self, claim: Claim, reply: Reply, watch: Watch, room: int) -> None:
+        """`room`: see Kept."""
         self._key = claim.key
+        self._room = room
         self._reply = reply
         self._watch = watch
-        self._parts: list[bytes] = []
+        self._data = bytearray()  # one piece: a list of small ones would take many times their size
         self._size = 0
         self._whole = False  # of a stream
         self.left = False  # nobody reads any more
@@ -75,11 +77,13 @@ class Keeper:
         if self._size > ANSWER_BYTES_MAX:
             return Kept(key=self._key, answer=None)
         head = json.encode(_Basis(usage=read.usage, first=first, cap=cap))
-        data = b"\n".join((head, b"".join(self._parts)))
-        self._parts.clear()
+        data = b"\n".join((head, self._data))
+        self._data.clear()
         if len(data) > OFF_THE_LOOP_BYTES:
-            return Kept(key=self._key, answer=await asyncio.to_thread(zlib.compress, data, LEVEL))
-        return Kept(key=self._key, answer=zlib.compress(data, LEVEL))
+            answer = await asyncio.to_thread(zlib.compress, data, LEVEL)
+        else:
+            answer = zlib.compress(data, LEVEL)
+        return Kept(key=self._key, answer=answer, room=self._room)
 
     async def write(self, data: bytes, watch: Watch, slow_reader_s: float) -> None:
         """As Reply.write, but a client that can't be given it is no reason to stop."""
@@ -109,9 +113,9 @@ class Keeper:
     def _take(self, data: bytes) -> None:
         self._size += len(data)
         if self._size <= ANSWER_BYTES_MAX:
-            self._parts.append(data)
+            self._data += data
         else:
-            self._parts.clear()
+            self._data.clear()
 
 
 def found(claim: Claim, stored: StoredAnswer | None, claimed: Claimed | None) -> StoredAnswer | None:
@@ -138,8 +142,9 @@ def found(claim: Claim, stored: StoredAnswer | None, claimed: Claimed | None) ->
         )
     if stored.answer is None:
         raise IdempotentAnswerTooLarge(
-            f"The call with this Idempotency-Key was answered, and its answer is too large to be kept: it was call "
-            f"{stored.id} (GET /generations/{stored.id}). Send a new key to have it carried out again.",
+            "The call with this Idempotency-Key was answered, and its answer is not kept: it is too large, or your "
+            f"answers of that day are. It was call {stored.id} (GET /generations/{stored.id}). Send a new key to have "
+            "it carried out again.",
             param="Idempotency-Key",
             details={"call_id": stored.id},
         )

@@ -83,7 +83,7 @@ class Batch:
             if kind == "post":
                 self._count(legs[0][0].no, transfer, decision.record)
         if decision.claim is not None:
-            self._add_claim(decision.claim, decision.answer)
+            self._add_claim(decision.claim, decision.answer, transfer.account)
 
     def add_secret(self, name: str, value: bytes) -> None:
         self.commands += 1
@@ -92,6 +92,10 @@ class Batch:
     def forget_claims(self, number: int, now_ms: int) -> None:
         """Clear away some claims that have expired, the oldest first, and what is kept with them."""
         self._append("forget_claims", (number, now_ms - CLAIM_MS))
+
+    def forget_kept(self, now_ms: int) -> None:
+        """No claim of a day before yesterday stands any more: what its answers came to says nothing."""
+        self._append("forget_kept", ((now_ms - CLAIM_MS) // DAY_MS,))
 
     def seal(self, number: int, books: Books) -> None:
         """Fix what memory says now: the counters as they will be when this batch is committed."""
@@ -175,9 +179,11 @@ class Batch:
         if record.key is not None:
             add_call(self.usage_by_name, (day, account_no, "key", record.key), usage, charged)
 
-    def _add_claim(self, claim: KnownClaim, answer: bytes | None) -> None:
+    def _add_claim(self, claim: KnownClaim, answer: bytes | None, account: str) -> None:
         if claim.answered:
             self._append("answer_claim", (answer, claim.place, claim.id))
+            if answer is not None:
+                self._append("insert_kept", (claim.at_ms // DAY_MS, account, len(answer)))
         else:
             self._append("insert_claim", (claim.place, claim.id, claim.request, claim.at_ms))
             self.forget_claims(FORGET_EACH, claim.at_ms)

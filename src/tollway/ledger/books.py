@@ -31,7 +31,7 @@ from tollway.domain.ids import id_moment, moment_of
 from tollway.domain.keys import Key as Terms
 from tollway.domain.keys import key_of
 from tollway.ledger.book import decide
-from tollway.ledger.claims import Claims, place_of
+from tollway.ledger.claims import Claims, place_of, shelf_of
 from tollway.ledger.decision import Decision, DeliveryNote, Expire, KnownClaim, KnownKey, Note, RecountNote
 from tollway.ledger.transfer import (
     LOSS,
@@ -43,7 +43,7 @@ from tollway.ledger.transfer import (
     source_account,
 )
 
-Key = tuple[Literal["account", "chain", "key", "claim"], str]
+Key = tuple[Literal["account", "chain", "key", "claim", "shelf"], str]
 
 # A revocation is kept for a day beyond its message's expiry, so that a clock set back can't bring the message to life.
 REVOCATION_GRACE_MS = 24 * 3600 * 1000
@@ -95,6 +95,10 @@ class Books:
     def claim(self, place: str) -> KnownClaim | None:
         return self.claims.get(place)
 
+    def kept_bytes(self, shelf: str) -> int:
+        assert self._complete or shelf in self.claims.shelves, f"shelf {shelf} was not loaded"
+        return self.claims.shelves.bytes(shelf)
+
     def frozen_since(self, account: str) -> Frozen | None:
         return self.frozen.get(account)
 
@@ -143,6 +147,7 @@ class Books:
             missing.append(("account", hold.account))
         if hold.claim is not None:
             self._for_claim(place_of(hold.account, hold.claim.key), missing)
+            self._for_shelf(shelf_of(hold.account, at_ms), missing)  # for its post, which may be among `commands`
         if not hold.key:
             return
         if hold.key not in self.keys:
@@ -164,7 +169,11 @@ class Books:
         hold = chain[0]
         self._for_account(hold.account, missing)
         if post.kept is not None:
-            self._for_claim(place_of(hold.account, post.kept.key), missing)
+            place = place_of(hold.account, post.kept.key)
+            self._for_claim(place, missing)
+            claim = self.claims.get(place)
+            if claim is not None and post.kept.room is not None:
+                self._for_shelf(shelf_of(hold.account, claim.at_ms), missing)
         if hold.key:
             self._for_account(hold.key, missing)
             if key_of(hold.key) not in self.keys:
@@ -181,6 +190,10 @@ class Books:
     def _for_claim(self, place: str, missing: list[Key]) -> None:
         if place not in self.claims:
             missing.append(("claim", place))
+
+    def _for_shelf(self, shelf: str, missing: list[Key]) -> None:
+        if shelf not in self.claims.shelves:
+            missing.append(("shelf", shelf))
 
     def _accounts_of(self, command: Void | Credit | Reverse | Pay) -> list[str]:
         """Those that a command moves, as far as it and the chain of its id tell."""
@@ -234,6 +247,9 @@ class Books:
             self._extend(transfer)
             if decision.claim is not None:
                 self.claims.enter(decision.claim)
+                if decision.answer is not None:
+                    shelf = shelf_of(transfer.account, decision.claim.at_ms)
+                    self.claims.shelves.add(shelf, len(decision.answer))
         elif decision.note is not None:
             self.note(decision.note)
 

@@ -1,8 +1,8 @@
 """The rules of Idempotency-Keys: which call holds one, and when it is free again. Pure; knows no store and no answer.
 
 A claim is made with a hold and stands for a day. It is live while its call is in flight, and once that was a success:
-then its answer is kept with it. A call that came to another end (void, expiry, a post with nothing to keep) has let
-its key go.
+then its answer is kept with it, unless it is too large or its wallet keeps as much already. A call that came to another
+end (void, expiry, a post with nothing to keep) has let its key go.
 """
 
 import hashlib
@@ -11,6 +11,7 @@ import msgspec
 
 from tollway.domain.commands import Claimed, Hold, Post
 from tollway.ledger.decision import Decision, KnownClaim, View, state_of
+from tollway.ledger.usage import DAY_MS
 
 CLAIM_MS = 24 * 3600 * 1000  # from the hold
 READ_MAX = 4096  # claims kept in memory that were read from a store: callers decide how many are asked for
@@ -21,6 +22,12 @@ FORGET_MAX = 100  # and once a minute. Each may have a megabyte: a batch must no
 def place_of(account: str, key: str) -> str:
     """What a claim is found by: one word for an account and a hashed key, since a key is its account's alone."""
     return hashlib.blake2b(f"{account}\n{key}".encode(), digest_size=16).hexdigest()
+
+
+def shelf_of(account: str, at_ms: int) -> str:
+    """Where the answers of a wallet's calls of one UTC day are counted: the day, which is that of the claims, and the
+    wallet."""
+    return f"{at_ms // DAY_MS} {account}"
 
 
 def taken(command: Hold, view: View, at_ms: int) -> Claimed | None:
@@ -45,14 +52,20 @@ def made(decision: Decision, command: Hold) -> Decision:
 
 
 def answered(decision: Decision, command: Post, view: View) -> Decision:
-    """`decision`, with the answer that a post keeps: if no later call has claimed the key since."""
+    """`decision`, with the answer that a post keeps: if no later call has claimed the key since, and without the answer
+    where there is no room for it."""
     kept, transfer = command.kept, decision.transfer
     if kept is None or transfer is None:
         return decision
     known = view.claim(place_of(transfer.account, kept.key))
     if known is None or known.id != transfer.id:
         return decision
-    return msgspec.structs.replace(decision, claim=msgspec.structs.replace(known, answered=True), answer=kept.answer)
+    answer = kept.answer
+    if answer is not None and kept.room is not None:
+        shelf = shelf_of(transfer.account, known.at_ms)
+        if view.kept_bytes(shelf) + len(answer) > kept.room:
+            answer = None
+    return msgspec.structs.replace(decision, claim=msgspec.structs.replace(known, answered=True), answer=answer)
 
 
 class Claims:
@@ -62,6 +75,7 @@ class Claims:
         self._made: dict[str, KnownClaim] = {}
         self._made_before: dict[str, KnownClaim] = {}
         self._read: dict[str, KnownClaim | None] = {}  # None: the store has none
+        self.shelves = Shelves()
 
     def __contains__(self, place: str) -> bool:
         return place in self._made or place in self._made_before or place in self._read
@@ -85,3 +99,39 @@ class Claims:
         """Drop the older generation. Only for a store that has committed all of it."""
         self._made_before = self._made
         self._made = {}
+        self.shelves.rotate()
+
+
+class Shelves:
+    """How many bytes are kept, by shelf: of those that were added to lately, in two generations as well, and of those
+    that were read."""
+
+    def __init__(self) -> None:
+        self._added: dict[str, int] = {}
+        self._added_before: dict[str, int] = {}
+        self._read: dict[str, int] = {}
+
+    def __contains__(self, shelf: str) -> bool:
+        return shelf in self._added or shelf in self._added_before or shelf in self._read
+
+    def bytes(self, shelf: str) -> int:
+        for known in (self._added, self._added_before, self._read):
+            if shelf in known:
+                return known[shelf]
+        return 0
+
+    def add(self, shelf: str, size: int) -> None:
+        self._added[shelf] = self.bytes(shelf) + size
+
+    def remember(self, shelf: str, size: int) -> None:
+        """Note what a store says, unless something was added since: that says more."""
+        if shelf in self:
+            return
+        if len(self._read) >= READ_MAX:
+            self._read.clear()
+        self._read[shelf] = size
+
+    def rotate(self) -> None:
+        """Drop the older generation. Only for a store that has committed all of it."""
+        self._added_before = self._added
+        self._added = {}

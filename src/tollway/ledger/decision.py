@@ -128,6 +128,9 @@ class View(Protocol):
     def key(self, id: str) -> KnownKey | None:
         """The delegated key; None when there is none of that id."""
 
+    def kept_bytes(self, shelf: str) -> int:
+        """Of the answers that are kept there (claims.shelf_of)."""
+
     def claim(self, place: str) -> KnownClaim | None:
         """Which call claimed an Idempotency-Key last. When it has no end yet, `chain` knows it."""
 

@@ -24,6 +24,7 @@ from tollway.egress.stream import DONE
 from tollway.wire import json
 
 CLAIM = Claim(key="k", request="r")
+ROOM = 10**6
 USAGE = b'{"prompt_tokens":11,"completion_tokens":6,"cost":"9"}'
 RECORD = CallRecord(
     id="request-1",
@@ -49,7 +50,7 @@ class Keeping(Conversation):
 
     def __init__(self, **conversation: Any) -> None:
         super().__init__(**conversation)
-        self.keeper = Keeper(CLAIM, self.reply, self.watch)
+        self.keeper = Keeper(CLAIM, self.reply, self.watch, ROOM)
         self.reading = Reading(1)
         self.reading.first, self.reading.usage = b'data: {"id":"c"}', USAGE
 
@@ -122,7 +123,7 @@ async def test_nothing_is_held_of_an_answer_that_is_too_large() -> None:
     talk = Keeping()
     for _ in range(3):
         await talk.write(b"x" * (replay.ANSWER_BYTES_MAX // 2))
-    assert talk.keeper._parts == []
+    assert talk.keeper._data == b""
 
 
 async def test_what_does_not_pack_well_is_kept_as_well() -> None:

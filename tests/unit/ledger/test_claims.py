@@ -11,7 +11,7 @@ from tollway.domain.claims import Claim, Kept
 from tollway.domain.commands import Claimed, Command, Held, Hold, Post, Posted, Refused
 from tollway.ledger import claims
 from tollway.ledger.books import Books, Key
-from tollway.ledger.claims import CLAIM_MS, Claims, place_of
+from tollway.ledger.claims import CLAIM_MS, Claims, Shelves, place_of, shelf_of
 from tollway.ledger.decision import Decision, Expire, KnownClaim
 from tollway.ledger.transfer import COUNTER_NANO_MAX, REVENUE, provider_account
 
@@ -31,7 +31,7 @@ class Ledger:
         return decision
 
     def lacks(self, command: Command) -> list[Key]:
-        return [key for key in self.books.missing([command], START_MS) if key[0] == "claim"]
+        return [key for key in self.books.missing([command], START_MS) if key[0] in ("claim", "shelf")]
 
 
 def keyed(id: str, key: str = KEY, request: str = REQUEST) -> Hold:
@@ -158,7 +158,9 @@ def test_only_holds_and_posts_with_a_key_want_a_claim() -> None:
     ledger.tell(keyed(own))
     ledger.books.claims = Claims()
     kept = Kept(key=KEY, answer=b"{}")
-    assert ledger.lacks(keyed(fresh_id())) == ledger.lacks(keeping(own, kept)) == [("claim", place_of(WALLET, KEY))]
+    claim = ("claim", place_of(WALLET, KEY))
+    assert ledger.lacks(keyed(fresh_id())) == [claim, ("shelf", shelf_of(WALLET, START_MS))]
+    assert ledger.lacks(keeping(own, kept)) == [claim]
     assert ledger.lacks(keeping(fresh_id(), kept)) == ledger.lacks(keeping(own, None)) == ledger.lacks(hold(1)) == []
 
 
@@ -203,3 +205,58 @@ def test_however_many_keys_are_asked_for_memory_stays_bounded() -> None:
     for number in range(claims.READ_MAX + 1):
         memory.remember(str(number), None)
     assert "0" not in memory and str(claims.READ_MAX) in memory
+
+
+# --- how much is kept, in memory
+
+
+def test_what_was_added_says_more_than_what_was_read_and_begins_with_it() -> None:
+    shelves = Shelves()
+    shelves.remember("s", 5)
+    shelves.add("s", 7)
+    shelves.remember("s", 5)
+    assert shelves.bytes("s") == 12
+    shelves.rotate()
+    shelves.add("s", 1)
+    assert shelves.bytes("s") == 13
+
+
+def test_two_rotations_drop_what_was_added_to() -> None:
+    shelves = Shelves()
+    shelves.add("s", 7)
+    shelves.rotate()
+    assert ("s" in shelves, shelves.bytes("s")) == (True, 7)
+    shelves.rotate()
+    assert ("s" in shelves, shelves.bytes("s")) == (False, 0)
+
+
+def test_however_many_wallets_are_asked_for_memory_stays_bounded() -> None:
+    shelves = Shelves()
+    for number in range(claims.READ_MAX + 1):
+        shelves.remember(str(number), 0)
+    assert "0" not in shelves and str(claims.READ_MAX) in shelves
+
+
+def test_only_a_post_whose_claim_is_known_and_whose_room_has_an_end_wants_to_know_how_much_is_kept() -> None:
+    ledger, own = Ledger(), fresh_id()
+    ledger.tell(keyed(own))
+    bounded, unbounded = (keeping(own, Kept(key=KEY, answer=b"{}", room=room)) for room in (9, None))
+    shelf = ("shelf", shelf_of(WALLET, START_MS))
+    assert ledger.lacks(bounded) == [shelf]
+    assert ledger.lacks(unbounded) == []
+    ledger.books.claims.shelves.remember(shelf[1], 0)
+    assert ledger.lacks(bounded) == []
+    ledger.books.claims = Claims()
+    assert ledger.lacks(bounded) == [("claim", place_of(WALLET, KEY))]
+
+
+@pytest.mark.parametrize(("room", "answer"), [(2, b"{}"), (1, None), (None, b"{}")])
+def test_an_answer_is_kept_where_there_is_room_and_its_key_is_held_anyway(
+    room: int | None, answer: bytes | None
+) -> None:
+    ledger, own = Ledger(), fresh_id()
+    ledger.tell(keyed(own))
+    decision = ledger.tell(keeping(own, Kept(key=KEY, answer=b"{}", room=room)))
+    assert decision.claim is not None and decision.claim.answered
+    assert decision.answer == answer
+    assert ledger.books.kept_bytes(shelf_of(WALLET, START_MS)) == len(answer or b"")

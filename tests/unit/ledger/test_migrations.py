@@ -5,13 +5,15 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 import pytest_asyncio
 
 from helpers.ledger_homes import HOMES, Home, OnPostgres, OnSqlite
-from helpers.ledgers import credit, hold
+from helpers.ledgers import credit, fresh_id, hold, post
 from helpers.postgres import Server
 from tollway.config.places import LedgerUrl
+from tollway.domain.claims import Claim, Kept
 from tollway.domain.commands import Credited, Held
 from tollway.domain.errors import LedgerUnusable
 from tollway.domain.observer import NullObserver
@@ -92,6 +94,22 @@ async def test_books_are_brought_up_to_date_by_who_opens_them_and_keep_what_they
     await setting.home.restart()
     assert setting.versions() == list(range(1, setting.newest + 2))
     assert (await asyncio.to_thread(operator.audit, setting.books)).clean
+
+
+async def test_answers_that_books_of_the_first_version_keep_are_counted(setting: Setting) -> None:
+    await setting.home.open()
+    for number in range(2):
+        own, key = fresh_id(), str(number) * 64
+        kept = Kept(key=key, answer=b"x" * 30)
+        claim = Claim(key=key, request=key)
+        await setting.home.apply(hold(1, id=own, claim=claim), msgspec.structs.replace(post(own, 1), kept=kept))
+    await setting.home.ledger.aclose()
+    counted = setting.run("SELECT account, day, bytes FROM {schema}kept")
+    assert [row[2] for row in counted] == [60]
+    setting.run("DROP TABLE {schema}kept")
+    setting.run("DELETE FROM {schema}schema_version WHERE version > 1")
+    await setting.home.open()
+    assert setting.run("SELECT account, day, bytes FROM {schema}kept") == counted
 
 
 async def test_a_migration_that_fails_half_way_leaves_the_books_as_they_were(setting: Setting) -> None:

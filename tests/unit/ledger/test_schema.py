@@ -14,7 +14,9 @@ LEDGER = Path(tollway.ledger.__file__).parent
 # files are frozen: a change to the tables is a new migration, 0002 and on, of both stores, and a further row here.
 FROZEN = {
     "postgres/migrations/0001_books.sql": "255e487c15b03e8e3624f631c37c7e84efcd786dc673ce801a4cf413e7bdc697",
+    "postgres/migrations/0002_kept_answers.sql": "1b905d52a290e5a26b4b57b858b5c3d2912619743d48ed688b3153e74c04c134",
     "sqlite/migrations/0001_books.sql": "89fc1fd845fc46e54f18402ae2bca347bc06b60aa0143c26c0e45cd2823e575f",
+    "sqlite/migrations/0002_kept_answers.sql": "9fd33540e5149b5833fff10cca97eade2fbe2ec10caef909f8b38621a6b1f46a",
 }
 
 SCRIPTS = {1: "one", 2: "two"}

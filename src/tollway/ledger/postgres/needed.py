@@ -72,6 +72,7 @@ class Needed(msgspec.Struct, frozen=True):
     accounts: set[Shard]
     keys: set[str]  # ids
     claims: set[str]  # places; the lock of their wallet locks these
+    keepers: set[str]  # wallets whose answers are counted; their lock locks the counts too
     providers: set[str]  # accounts of those that are owed less after it
 
 
@@ -80,6 +81,7 @@ def needed(commands: Iterable[Booked], known: Known, owner: Owner, at_ms: int) -
     accounts: set[Shard] = set()
     keys: set[str] = set()
     claims: set[str] = set()
+    keepers: set[str] = set()
     providers: set[str] = set()
     openings, entries, terms = dict(known.openings), dict(known.entries), known.terms
     for command in commands:
@@ -110,6 +112,7 @@ def needed(commands: Iterable[Booked], known: Known, owner: Owner, at_ms: int) -
                 entries.setdefault(command.id, Entry(opening.account, provider))
                 if command.kept is not None:
                     claims.add(place_of(opening.account, command.kept.key))
+                    keepers.add(opening.account)
                 if opening.spending:
                     keys.add(key_of(opening.spending))
         elif isinstance(command, SetFrozen):
@@ -124,7 +127,7 @@ def needed(commands: Iterable[Booked], known: Known, owner: Owner, at_ms: int) -
             provider = provider_account(command.provider)
             accounts.update(((provider, owner.shard), (source_account(command.source), 0)))
             providers.add(provider)
-    return Needed(accounts, keys, claims, providers)
+    return Needed(accounts, keys, claims, keepers, providers)
 
 
 def row_of(account: str, owner: Owner) -> int:

@@ -22,6 +22,7 @@ from tollway.domain.commands import (
 )
 from tollway.domain.record import Delivery
 from tollway.ledger.books import Books
+from tollway.ledger.claims import shelf_of
 from tollway.ledger.decision import (
     Decision,
     DeliveryNote,
@@ -60,6 +61,7 @@ class Found(msgspec.Struct, kw_only=True):
     chains: Sequence[Row]  # queries `chains` and `chains_of_claims`
     keys: Sequence[Row]  # query `lock_keys`
     claims: Sequence[Row]
+    kept: Sequence[Row]
     frozen: Sequence[Row]
     owed: Sequence[Row]  # providers' accounts, and what each is owed in all
     nonces: Sequence[Row]
@@ -81,6 +83,7 @@ class Page:
         self._frozen: dict[str, Row] = {}
         self._keys: dict[str, KnownKey] = {}
         self._claims: dict[str, Row] = {}
+        self._kept: dict[tuple[str, int], int] = {}  # bytes of answers by wallet and day
         self._usage: dict[tuple[int, int, str, str], Sums] = {}
         self._usage_by_name: dict[tuple[int, int, str, str], Sums] = {}  # by day, wallet, kind of name, name
         self.deliveries: dict[int, Delivery] = {}  # by the post's seq
@@ -100,6 +103,8 @@ class Page:
             books.keys[key.key.id] = key
         for claim in found.claims:
             books.claims.remember(claim[0], KnownClaim(*claim))
+        for account_id, day, size in found.kept:
+            books.claims.shelves.remember(shelf_of(account_id, day * DAY_MS), size)
         for account_id, since_ms, who, why in found.frozen:
             books.frozen[account_id] = Frozen(since_ms=since_ms, by=who, why=why)
         for provider, owed in found.owed:
@@ -134,6 +139,7 @@ class Page:
         rows["insert_frozen"] = [self._frozen[account] for account in sorted(self._frozen)]
         rows["insert_claims"] = [self._claims[key] for key in sorted(self._claims)]
         rows["answer_claims"] = rows.pop("answer_claims", [])  # after the claims of this transaction
+        rows["insert_kept"] = [(*shelf, self._kept[shelf]) for shelf in sorted(self._kept)]
         ended = sorted(self._keys.keys() & self._keys_before)
         rows["end_keys"] = [(own, self._keys[own].ended_ms) for own in ended]
         rows["insert_keys"] = [_key_row(self._keys[own]) for own in sorted(self._keys.keys() - self._keys_before)]
@@ -192,6 +198,9 @@ class Page:
                         add_call(self._usage_by_name, (day, wallet, "key", text(key)), usage, charged)
             if (claim := decision.claim) is not None and claim.answered:
                 self._append("answer_claims", (decision.answer, claim.place, claim.id))
+                if decision.answer is not None:
+                    shelf = (transfer.account, claim.at_ms // DAY_MS)
+                    self._kept[shelf] = self._kept.get(shelf, 0) + len(decision.answer)
             elif claim is not None:
                 self._claims[claim.place] = (claim.place, claim.id, claim.request, claim.at_ms, False)
         elif isinstance(note, BurnNonce):

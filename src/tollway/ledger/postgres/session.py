@@ -26,6 +26,7 @@ from tollway.ledger.postgres.queries import QUERIES
 from tollway.ledger.postgres.schema import MIGRATION_S_MAX, migrate
 from tollway.ledger.postgres.server import Connection, connect
 from tollway.ledger.postgres.transaction import EpochEnded, Transaction
+from tollway.ledger.usage import DAY_MS
 from tollway.wire import json
 
 # A hold outlives its process by at most this, and a look for such holds (CHORES_S) more. Long enough for a database to
@@ -167,6 +168,7 @@ class Session:
             await self.connection.execute(QUERIES["forget_nonces"], (now_ms,))
             await self.connection.execute(QUERIES["forget_revocations"], (now_ms - REVOCATION_GRACE_MS,))
             await self.connection.execute(QUERIES["forget_claims"], (now_ms - CLAIM_MS, FORGET_MAX))
+            await self.connection.execute(QUERIES["forget_kept"], ((now_ms - CLAIM_MS) // DAY_MS,))
             await self.connection.execute(QUERIES["commit"])
 
     async def close(self) -> None:

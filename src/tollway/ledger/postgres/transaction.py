@@ -75,6 +75,8 @@ class Transaction:
         if locked.claims:
             places = literal_of(locked.claims)
             wanted += [("claims", (places,)), ("chains_of_claims", (places,))]
+        if locked.keepers:
+            wanted.append(("kept", (literal_of(locked.keepers),)))
         holders = {command.account for command in commands if isinstance(command, Hold)}
         if holders:
             wanted.append(("frozen_of", (literal_of(holders),)))
@@ -100,6 +102,7 @@ class Transaction:
             accounts=rows.get("lock_accounts", ()),
             chains=[*rows.get("chains", ()), *rows.get("chains_of_claims", ())],
             claims=rows.get("claims", ()),
+            kept=rows.get("kept", ()),
             keys=rows.get("lock_keys", ()),
             frozen=rows.get("frozen_of", ()),
             owed=rows.get("owed", ()),

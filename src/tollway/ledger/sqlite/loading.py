@@ -42,6 +42,10 @@ class Loading:
                 known = await self._reader.key(wanted)
                 if not self._given_up:
                     self._books.keys.setdefault(wanted, known)
+            elif kind == "shelf":
+                kept = await self._reader.kept(wanted)
+                if not self._given_up:
+                    self._books.claims.shelves.remember(wanted, kept)
             elif kind == "claim":
                 claim = await self._reader.claim(wanted)
                 if not self._given_up:

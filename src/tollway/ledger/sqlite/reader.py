@@ -79,6 +79,9 @@ class Reader:
     async def claim(self, place: str) -> KnownClaim | None:
         return await self._run(lambda file: read_claim(file, place))
 
+    async def kept(self, shelf: str) -> int:
+        return await self._run(lambda file: read_kept(file, shelf))
+
     async def answer(self, place: str, after_ms: int) -> StoredAnswer | None:
         return await self._run(lambda file: read_answer(file, place, after_ms))
 
@@ -170,6 +173,13 @@ def read_claim(connection: sqlite3.Connection, place: str) -> KnownClaim | None:
         return None
     own_place, own_id, request, at_ms, answered = row
     return KnownClaim(own_place, own_id, request, at_ms, bool(answered))
+
+
+def read_kept(connection: sqlite3.Connection, shelf: str) -> int:
+    """The bytes of answers that are kept on `shelf` (claims.shelf_of)."""
+    day, _, account = shelf.partition(" ")
+    row = connection.execute(QUERIES["kept"], (int(day), account)).fetchone()
+    return 0 if row is None else int(row[0])
 
 
 def read_answer(connection: sqlite3.Connection, place: str, after_ms: int) -> StoredAnswer | None:

@@ -283,6 +283,7 @@ class SqliteLedger:
             batch.forget_nonces_ms = self._books.forgotten_ms
             batch.forget_revocations_ms = now_ms - REVOCATION_GRACE_MS
             batch.forget_claims(FORGET_MAX, now_ms)
+            batch.forget_kept(now_ms)
         self._batch_number += 1
         try:
             batch.seal(self._batch_number, self._books)

@@ -28,7 +28,7 @@ def test_every_query_is_used_and_every_query_that_is_used_exists() -> None:
     text = "".join(path.read_text() for path in SOURCES)
     used = set(re.findall(r'QUERIES\["(\w+)"\]', text)) | set(re.findall(r'"(insert_\w+)"', text))
     used |= {f"insert_{kind}" for kind in KINDS}  # named by the kind of transfer
-    used |= {"answer_claim", "forget_claims"}  # written by a batch
+    used |= {"answer_claim", "forget_claims", "forget_kept"}  # written by a batch
     assert used == QUERIES.keys()
 
 
@@ -44,7 +44,7 @@ def test_migrations_are_numbered_from_one_without_gaps() -> None:
 def test_lookups_use_an_index(tmp_path: Path) -> None:
     connection = connect(tmp_path / "books.db")
     migrate(connection, 0)
-    lookups = ("account", "chain", "statement", "call_by_id", "call_by_response", "belongs", "pending_holds")
+    lookups = ("account", "chain", "kept", "statement", "call_by_id", "call_by_response", "belongs", "pending_holds")
     for name in (*lookups, "usage", "usage_by_name"):
         count = QUERIES[name].count("?")
         plan = [row[3] for row in connection.execute("EXPLAIN QUERY PLAN " + QUERIES[name], [0] * count)]

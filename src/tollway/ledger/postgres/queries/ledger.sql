@@ -197,6 +197,22 @@ SET answered = true, answer = now.answer
 FROM unnest(%s::bytea[], %s::text[], %s::text[]) AS now (answer, place, id)
 WHERE claims.place = now.place AND claims.id = now.id
 
+-- name: insert_kept
+INSERT INTO kept AS known (account, day, bytes)
+SELECT * FROM unnest(%s::text[], %s::integer[], %s::bigint[])
+ON CONFLICT (account, day) DO UPDATE SET bytes = known.bytes + excluded.bytes
+
+-- name: kept
+-- Two days of each wallet, at most three.
+SELECT account, day, bytes FROM kept WHERE account = ANY(%s::text[])
+
+-- name: forget_kept
+-- A bounded step.
+DELETE FROM kept
+WHERE (account, day) IN (
+    SELECT account, day FROM kept WHERE day < %s ORDER BY day LIMIT 1000 FOR UPDATE SKIP LOCKED
+)
+
 -- name: forget_claims
 -- A bounded step, the oldest first. The last of a transaction: it waits for nobody.
 DELETE FROM claims

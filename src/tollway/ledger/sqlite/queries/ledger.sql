@@ -160,6 +160,17 @@ WHERE at_ms <= ?2 AND no IN (SELECT no FROM claims ORDER BY no LIMIT ?1)
 -- name: claim
 SELECT place, id, request, at_ms, answered FROM claims WHERE place = ?
 
+-- name: insert_kept
+INSERT INTO kept (day, account, bytes) VALUES (?, ?, ?)
+ON CONFLICT (day, account) DO UPDATE SET bytes = bytes + excluded.bytes
+
+-- name: kept
+SELECT bytes FROM kept WHERE day = ? AND account = ?
+
+-- name: forget_kept
+-- A bounded step.
+DELETE FROM kept WHERE (day, account) IN (SELECT day, account FROM kept WHERE day < ? ORDER BY day LIMIT 1000)
+
 -- name: answer
 SELECT claims.id, claims.request, claims.answer, calls.record, post.available
 FROM claims
@@ -196,9 +207,10 @@ ON CONFLICT (account) DO UPDATE SET since_ms = excluded.since_ms, who = excluded
 INSERT INTO secrets (name, value) VALUES (?, ?)
 
 -- name: forget_nonces
--- A bounded step: a batch must not wait for a long clean-up. The oldest rows come first.
+-- A bounded step that looks at the oldest rows alone: a batch must not wait for a long clean-up, and nonces live alike,
+-- so that those burned first expire about first.
 DELETE FROM nonces
-WHERE rowid IN (SELECT rowid FROM nonces WHERE expires_ms <= ? ORDER BY rowid LIMIT 10000)
+WHERE expires_ms <= ? AND rowid IN (SELECT rowid FROM nonces ORDER BY rowid LIMIT 50000)
 
 -- name: forget_revocations
 DELETE FROM revocations WHERE expires_ms <= ?
