@@ -409,6 +409,26 @@ async def test_an_answer_over_a_megabyte_is_not_kept_and_not_made_again(router, 
     assert await spent(router, wallet) == paid
 
 
+async def test_what_is_over_a_wallets_room_for_a_day_is_answered_and_not_kept_and_a_reload_makes_room(ledger):
+    async with running(SCENARIO, config='keep_answers = "700B"\n', ledger=ledger) as router:
+        wallet = await router.wallet("1.00")
+        answers = {key: await keyed(router, wallet, chat(), key) for key in "abcdef"}
+        assert {answer.status_code for answer in answers.values()} == {200}
+        repeats = {key: await keyed(router, wallet, chat(), key) for key in answers}
+        kept = [key for key, answer in repeats.items() if answer.status_code == 200]
+        assert kept == list("abcdef")[: len(kept)] and 1 <= len(kept) < 6
+        for key, answer in repeats.items():
+            if key in kept:
+                again(answer, answers[key])
+            else:
+                error = conflict(answer, "idempotent_answer_too_large", retry="false")
+                assert error["call_id"] == answers[key].headers["x-request-id"]
+        assert await spent(router, wallet) == 6 * CHARGE
+        assert await router.reload(('keep_answers = "700B"', 'keep_answers = "1MB"'))
+        first = await keyed(router, wallet, chat(), "g")
+        again(await keyed(router, wallet, chat(), "g"), first)
+
+
 # --- crashes
 
 

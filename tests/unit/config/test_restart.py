@@ -38,6 +38,11 @@ def test_the_listeners_and_the_books_stay_until_a_restart_and_the_keys_are_named
     assert served.server.max_body == 1_000_000
 
 
+def test_how_much_is_kept_of_answers_needs_no_restart() -> None:
+    served, waiting = kept(config(), config('[ledger]\nkeep_answers = "1MB"\n'))
+    assert (served.ledger.keep_answers, waiting) == (1_000_000, ())
+
+
 def test_what_replicas_share_stays_until_a_restart() -> None:
     running = config('[cluster]\nurl = "redis://a"\n')
     served, waiting = kept(running, config('[cluster]\nurl = "redis://b"\nlimits_when_lost = "closed"\n'))
