@@ -144,10 +144,11 @@ class Cell:
     @property
     def steps(self) -> int:
         """How many events the holder lets out before the client leaves."""
-        tokens = {Way.LEFT_MIDWAY: 1, Way.LEFT_LATE: TOKENS}.get(self.way, 0)
+        choices = self.fault.choices
+        tokens = {Way.LEFT_MIDWAY: 1, Way.LEFT_LATE: TOKENS * choices}.get(self.way, 0)
         if not tokens:
             return 0
-        fault, ending = self.fault, int(self.way is Way.LEFT_LATE)
+        fault, ending = self.fault, choices * (self.way is Way.LEFT_LATE)
         if self.holder == B:
             return 1 + tokens + ending
         return fault.opening + (fault.thoughts + fault.extra if ending else 0) + tokens + ending
@@ -169,6 +170,7 @@ class Cell:
         return {
             "model": self.model,
             "messages": [{"role": "user", "content": PROMPT}],
+            "n": self.fault.choices,
             "provider": {"order": order},
         }
 

@@ -58,6 +58,7 @@ class Fault:
     before: str | None = None  # what the provider did with the call before, which left it a connection
     bill: Bill = Bill.USAGE
     finish: str | None = "stop"
+    choices: int = 1  # asked for
     text: str | None = None  # what is said, where it isn't the usual
     opening: int = 1  # events before the first token
     extra: int = 0  # events more, between the tokens
@@ -194,6 +195,14 @@ BREAKS = [
         breaks_after=TOKENS,
     ),
     Fault(
+        name="one of two",
+        means="the connection closes between the endings of two choices",
+        stream=Play(scenario=f"fault=cut@{2 + 2 * TOKENS + 1}", then=Then.BROKEN),
+        choices=2,
+        opening=2,
+        breaks_after=TOKENS,
+    ),
+    Fault(
         name="bad_length",
         means="less comes than the framing says (of a stream: after its end)",
         stream=Play(scenario="fault=bad_length", then=Then.ANSWERS),
@@ -252,6 +261,7 @@ ODD = [
     both("interim", "100 and 103 before the answer", "fault=interim", Then.ANSWERS),
     both("surplus", "a second answer after each one asked for", "fault=surplus", Then.ANSWERS, before="fault=surplus"),
     both("hangup", "it closes the connection after each answer", "fault=hangup", Then.ANSWERS, before="fault=hangup"),
+    both("two choices", "two choices, their tokens in turn", "", Then.ANSWERS, choices=2, opening=2),
     both("length", "the finish reason is `length`", "finish=length", Then.ANSWERS, finish="length"),
     both(
         "filtered",

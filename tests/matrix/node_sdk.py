@@ -57,7 +57,7 @@ class NodeSdk:
             if "spoken" in said or "seen" in said:
                 call.spoken.set()
             if "seen" in said:
-                call.told.set_result(Seen(**said["seen"]))
+                call.told.set_result(Seen.told(said["seen"]))
         for call in self._calls:
             if not call.told.done():
                 call.told.set_exception(AssertionError("node ended before its call; it said why on stderr"))

@@ -68,8 +68,8 @@ class _Asking:
 
     async def _batch(self) -> None:
         answer = await self._client.chat.completions.create(**self._body)
-        (choice,) = answer.choices
-        self._seen.take(choice.message.model_dump(), choice.finish_reason)
+        for choice in answer.choices:
+            self._seen.take(choice.index, choice.message.model_dump(), choice.finish_reason)
 
     async def _stream(self) -> None:
         async with await self._client.chat.completions.create(**self._body, stream=True) as chunks:
@@ -77,7 +77,7 @@ class _Asking:
             tokens = 0
             async for chunk in chunks:
                 for choice in chunk.choices:
-                    tokens += self._seen.take(choice.delta.model_dump(), choice.finish_reason)
+                    tokens += self._seen.take(choice.index, choice.delta.model_dump(), choice.finish_reason)
                 if tokens:
                     self.spoken.set()
                 if self._reads and tokens >= self._reads:

@@ -11,9 +11,9 @@ class Seen:
     """`error` is the code that the SDK raised with; `status` the HTTP status it raised for, None for an error in the
     middle of a stream. `statuses` are those of every answer that the SDK's own retries took."""
 
-    text: str = ""
+    texts: dict[int, str] = field(default_factory=dict)  # by choice, as is `finishes`
+    finishes: dict[int, str] = field(default_factory=dict)
     thoughts: str = ""
-    finish: str | None = None
     ended_by_done: bool = False
     left: bool = False
     error: str | None = None
@@ -21,12 +21,21 @@ class Seen:
     status: int | None = None
     statuses: list[int] = field(default_factory=list)
 
-    def take(self, said: Mapping[str, Any], finish: str | None) -> bool:
+    @classmethod
+    def told(cls, fields: Mapping[str, Any]) -> "Seen":
+        """From JSON, whose objects have no numbers for names."""
+        by_choice = {
+            name: {int(choice): said for choice, said in fields[name].items()} for name in ("texts", "finishes")
+        }
+        return cls(**{**fields, **by_choice})
+
+    def take(self, choice: int, said: Mapping[str, Any], finish: str | None) -> bool:
         """A message, or a chunk's delta. Whether there was a token in it."""
         text, thoughts = said.get("content") or "", said.get("reasoning_content") or ""
-        self.text += text
+        self.texts[choice] = self.texts.get(choice, "") + text
         self.thoughts += thoughts
-        self.finish = finish or self.finish
+        if finish is not None:
+            self.finishes[choice] = finish
         return bool(text or thoughts)
 
 

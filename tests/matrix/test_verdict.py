@@ -72,15 +72,19 @@ WHOLE, FAILED = ("crlf", Way.STREAM, Behind.NOBODY), ("500", Way.BATCH, Behind.N
 CUT, LEFT = ("cut midway", Way.STREAM, Behind.WELL), ("crlf", Way.LEFT_MIDWAY, Behind.NOBODY)
 
 SPOILED = {
-    "a truncated text": (WHOLE, seen(text="The small "), "its client read"),
-    "no finish reason": (WHOLE, seen(finish=None), "its client read"),
+    "a truncated text": (WHOLE, seen(texts={0: "The small "}), "its client read"),
+    "no finish reason": (WHOLE, seen(finishes={}), "its client read"),
     "no end": (WHOLE, seen(ended_by_done=False), "[DONE]"),
     "an error beside the answer": (WHOLE, seen(error="provider_error"), "its client was given the error"),
     "another code": (FAILED, seen(error="internal_error"), "its client was to see"),
     "another status": (FAILED, seen(status=500, statuses=[500]), "the answer had [500]"),
     "the SDK's own retries": (FAILED, seen(statuses=[502, 502, 502]), "the SDK needed"),
-    "a cut stream that looks whole": (CUT, seen(error=None, finish="stop", ended_by_done=True), "a truncated success"),
-    "a text that nobody said": (CUT, seen(text="Something else"), "which nobody said"),
+    "a cut stream that looks whole": (
+        CUT,
+        seen(error=None, finishes={0: "stop"}, ended_by_done=True),
+        "a truncated success",
+    ),
+    "a text that nobody said": (CUT, seen(texts={0: "Something else"}), "which nobody said"),
     "one that stayed": (LEFT, seen(left=False), "its client was to leave"),
     "one attempt more": (FAILED, asked_more, "were to be sent the request"),
     "one attempt less on record": (FAILED, recorded(attempts=()), "the record says nobody"),

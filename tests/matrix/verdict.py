@@ -31,10 +31,10 @@ def _client(played: Played) -> Iterator[str]:
         return
     if len(seen.statuses) != 1:
         yield f"the SDK needed {seen.statuses}"
-    whole, finish = _said(cell, due.answers)
+    whole, finishes = _said(cell, due.answers)
     if due.answers is not None:
-        if (seen.text, seen.finish) != (whole, finish):
-            yield f"its client read {seen.text!r} with finish reason {seen.finish!r}, and the answer was {whole!r}"
+        if (seen.texts, seen.finishes) != (whole, finishes):
+            yield f"its client read {seen.texts} with {seen.finishes}, and the answer was {whole} with {finishes}"
         if seen.error is not None:
             yield f"its client was given the error {seen.error}, and the answer was whole"
         if cell.way.streams and not seen.ended_by_done:
@@ -47,10 +47,10 @@ def _client(played: Played) -> Iterator[str]:
         yield f"its client was to see {due.error}, and saw {seen}"
     if seen.statuses != [200 if begun else status]:
         yield f"the answer had {seen.statuses}"
-    if seen.finish is not None or seen.ended_by_done:
+    if seen.finishes or seen.ended_by_done:
         yield f"a truncated success: {seen}"
-    if not whole.startswith(seen.text):
-        yield f"its client read {seen.text!r}, which nobody said"
+    if not all(whole[choice].startswith(text) for choice, text in seen.texts.items()):
+        yield f"its client read {seen.texts}, which nobody said"
 
 
 def _spoke(cell: Cell) -> bool:
@@ -58,11 +58,14 @@ def _spoke(cell: Cell) -> bool:
     return cell.play.then is Then.BROKEN or (cell.play.then is Then.LATE and cell.fault.stepwise)
 
 
-def _said(cell: Cell, letter: str | None) -> tuple[str, str | None]:
-    """The text and the finish reason that the provider `letter` gives."""
-    if letter == B or cell.fault.text is None:
-        return expected_text(TOKENS), "stop" if letter == B else cell.fault.finish
-    return cell.fault.text, cell.fault.finish
+def _said(cell: Cell, letter: str | None) -> tuple[dict[int, str], dict[int, str]]:
+    """The texts and the finish reasons that the provider `letter` gives, by choice."""
+    fault, choices = cell.fault, range(cell.fault.choices)
+    finish = "stop" if letter == B else fault.finish
+    texts = {choice: expected_text(TOKENS, choice=choice) for choice in choices}
+    if letter != B and fault.text is not None:
+        texts = dict.fromkeys(choices, fault.text)
+    return texts, {} if finish is None else dict.fromkeys(choices, finish)
 
 
 def _providers(played: Played) -> Iterator[str]:
@@ -118,7 +121,8 @@ def _borne(played: Played) -> int:
     cell, due = played.cell, played.cell.due
     letter = due.asked[-1]
     if cell.play.then is Then.BROKEN and not cell.way.leaves:
-        return _nano(letter, OWN_PROMPT, _count(expected_text(cell.fault.breaks_after)))
+        texts = (expected_text(cell.fault.breaks_after, choice=choice) for choice in range(cell.fault.choices))
+        return _nano(letter, OWN_PROMPT, _count(*texts))
     if due.answers is not None and cell.fault.bill is Bill.FREE:
         return _nano(letter, _last(played).prompt_tokens, _last(played).completion_tokens)
     return 0
@@ -133,24 +137,25 @@ def due_nano(played: Played) -> int:
     if way is Way.LEFT_EARLY:
         return _nano(letter, OWN_PROMPT, 0)
     if due.answers is None and way is not Way.LEFT_MIDWAY:
-        if cell.play.then is Then.LATE and cell.way.streams and seen.text:
-            return _nano(letter, OWN_PROMPT, _count(seen.text))
+        if cell.play.then is Then.LATE and cell.way.streams and any(seen.texts.values()):
+            return _nano(letter, OWN_PROMPT, _count(*seen.texts.values()))
         return 0
     served = _last(played)
     thoughts = fault.thoughts if letter == A else 0
     if way is Way.LEFT_MIDWAY and not thoughts:
         prompt = served.prompt_tokens if letter == A and fault.said_so_far else OWN_PROMPT
-        return _nano(letter, prompt, _count(_said(cell, letter)[0][: len(seen.text)]))
+        said, _ = _said(cell, letter)
+        return _nano(letter, prompt, _count(*(said[choice][: len(text)] for choice, text in seen.texts.items())))
     if own is Bill.FREE:
         return 0
     if own is Bill.OWN:
-        text = _said(cell, letter)[0] + (expected_reasoning(thoughts) if thoughts else "")
-        return _nano(letter, OWN_PROMPT, _count(text))
+        said, _ = _said(cell, letter)
+        return _nano(letter, OWN_PROMPT, _count(*said.values(), expected_reasoning(thoughts)))
     return _nano(letter, served.prompt_tokens, served.completion_tokens)
 
 
-def _count(text: str) -> int:
-    return -(-len(text.encode()) // BYTES_PER_TOKEN)
+def _count(*texts: str) -> int:
+    return -(-len("".join(texts).encode()) // BYTES_PER_TOKEN)
 
 
 def _nano(letter: str, prompt: int, completion: int) -> int:

@@ -34,16 +34,18 @@ function watched(seen) {
   };
 }
 
-function take(seen, said, finish) {
+// A choice of an answer, or of a chunk. Whether there was a token in it.
+function take(seen, { index, message, delta, finish_reason }) {
+  const said = message ?? delta;
   const [text, thoughts] = [said.content ?? "", said.reasoning_content ?? ""];
-  seen.text += text;
+  seen.texts[index] = (seen.texts[index] ?? "") + text;
   seen.thoughts += thoughts;
-  seen.finish = finish ?? seen.finish;
+  if (finish_reason !== null) seen.finishes[index] = finish_reason;
   return text !== "" || thoughts !== "";
 }
 
 async function ask({ id, baseURL, key, body, reads }) {
-  const seen = { text: "", thoughts: "", finish: null, statuses: [], ended_by_done: false, left: false };
+  const seen = { texts: {}, finishes: {}, thoughts: "", statuses: [], ended_by_done: false, left: false };
   const client = new OpenAI({ baseURL, apiKey: key, fetch: watched(seen) });
   const controller = new AbortController();
   leaving.set(id, () => {
@@ -53,13 +55,13 @@ async function ask({ id, baseURL, key, body, reads }) {
   try {
     const answer = await client.chat.completions.create(body, { signal: controller.signal });
     if (!body.stream) {
-      take(seen, answer.choices[0].message, answer.choices[0].finish_reason);
+      for (const choice of answer.choices) take(seen, choice);
     } else {
       say({ id, opened: true });
       let tokens = 0;
       for await (const chunk of answer) {
         const before = tokens;
-        for (const choice of chunk.choices) tokens += take(seen, choice.delta, choice.finish_reason);
+        for (const choice of chunk.choices) tokens += take(seen, choice);
         if (tokens && !before) say({ id, spoken: true });
         if (reads && tokens >= reads) {
           seen.left = true;
