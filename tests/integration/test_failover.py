@@ -350,3 +350,20 @@ async def test_a_provider_that_answers_again_serves_again_within_seconds_and_one
         assert await probe == "a"
         a.scenario = parse_scenario(FINE)
         assert [await provider_of_a_call() for _ in range(5)] == ["a"] * 5
+
+
+@BOTH
+async def test_a_provider_in_trouble_is_still_asked_where_there_is_no_other_and_serves_at_once_when_it_can(stream):
+    async with running({"a": ""}) as router:
+        a = router.simulators["a"]
+        wallet = await router.wallet("1.00")
+        a.scenario = parse_scenario("status=503&retry_after=60")
+        assert [(await router.post(wallet, chat(stream=stream))).status_code for _ in range(3)] == [503] * 3
+        assert len(a.log) == 3
+        (shown,) = (await router.get("/providers"))["data"]
+        assert (shown["status"], shown["breakers"]) == ("down", {"sim/model": "open"})
+        a.scenario = parse_scenario(FINE)
+        assert (await router.post(wallet, chat(stream=stream))).status_code == 200
+        await settled(router, wallet)
+        (shown,) = (await router.get("/providers"))["data"]
+        assert shown["breakers"] == {"sim/model": "closed"}

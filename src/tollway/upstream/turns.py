@@ -4,8 +4,7 @@ A plan bounds how many providers are tried (routing.plan.MAX_CANDIDATES); what a
 once a candidate for each reason, and by its provider's retry budget over all calls.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 from tollway.domain.answer import Outcome
@@ -61,15 +60,17 @@ class Turn(NamedTuple):
 class Turns:
     """One call's. `observer` is told what the budget said."""
 
-    def __init__(self, candidates: Iterable[Candidate], repeats: Repeats, observer: Observer) -> None:
-        self._queue = deque(candidates)
+    # Nearly every call is answered by whom it asks first: what only a failure needs begins as what all share.
+    _at_once: Turn | None = None  # of the one that was asked last
+    _repeated: frozenset[tuple[str, Next]] = frozenset()
+    _limited: tuple[tuple[int, Candidate], ...] = ()  # those at their limit, and how many ms they told us to wait
+    _stale: tuple[Candidate, ...] = ()
+    _waited = False
+
+    def __init__(self, candidates: Sequence[Candidate], repeats: Repeats, observer: Observer) -> None:
+        self._queue = candidates
         self._budget, self._jitter = repeats
         self._observer = observer
-        self._at_once: Turn | None = None  # of the one that was asked last
-        self._repeated: set[tuple[str, Next]] = set()
-        self._limited: list[tuple[int, Candidate]] = []  # those at their limit, and how many ms they told us to wait
-        self._stale: list[Candidate] = []
-        self._waited = False
 
     def take(self) -> Turn | None:
         """Who is asked now; None when nobody is left."""
@@ -77,9 +78,11 @@ class Turns:
             turn, self._at_once = self._at_once, None
             return turn
         if self._queue:
-            return Turn(self._queue.popleft())
+            first, self._queue = self._queue[0], self._queue[1:]
+            return Turn(first)
         while self._stale:
-            alone = self._stale.pop(0)
+            alone, *others = self._stale
+            self._stale = tuple(others)
             if self._may_repeat(alone, "when_alone"):
                 return Turn(alone, again=True, fresh=True)
         return self._as_told()
@@ -93,7 +96,7 @@ class Turns:
         if not turn.again and outcome not in UNASKED:
             self._budget.attempted(candidate.provider)
         if outcome == "rate_limited" and fault.retry_after_ms is not None:
-            self._limited.append((fault.retry_after_ms, candidate))
+            self._limited += ((fault.retry_after_ms, candidate),)
         if outcome in SILENT:
             self._keep(lambda other: other.provider != candidate.provider)
         match NEXT[outcome]:
@@ -103,14 +106,14 @@ class Turns:
                 low, high = RETRY_PAUSE_S
                 self._at_once = Turn(candidate, low + (high - low) * self._jitter(), again=True)
             case "when_alone":
-                self._stale.append(candidate)
+                self._stale += (candidate,)
             case _:
                 pass
 
     def _may_repeat(self, candidate: Candidate, why: Next) -> bool:
         if (candidate.key, why) in self._repeated:
             return False
-        self._repeated.add((candidate.key, why))
+        self._repeated |= {(candidate.key, why)}
         return self._grant(candidate.provider)
 
     def _grant(self, provider: str) -> bool:
@@ -129,9 +132,9 @@ class Turns:
         return Turn(soonest, wait_ms / 1000, again=True)
 
     def _keep(self, which: Callable[[Candidate], bool]) -> None:
-        self._queue = deque(filter(which, self._queue))
-        self._stale = list(filter(which, self._stale))
-        self._limited = [told for told in self._limited if which(told[1])]
+        self._queue = tuple(filter(which, self._queue))
+        self._stale = tuple(filter(which, self._stale))
+        self._limited = tuple(told for told in self._limited if which(told[1]))
 
 
 def _may_fit(other: Candidate, fault: ProviderFault, failed: Candidate) -> bool:
