@@ -8,7 +8,6 @@ import argparse
 import asyncio
 import json
 import random
-import resource
 import sys
 import time
 from pathlib import Path
@@ -69,7 +68,6 @@ async def measure(ledger: SqliteLedger, clock: SystemClock, accounts: list[str],
         "cpu_us": used / booked * 1e6,
         "per_second": booked / elapsed,
         "bytes": size_of(Path(options.books)),
-        "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
     sys.stdout.write(json.dumps(seen) + "\n")
     sys.stdout.flush()

@@ -145,7 +145,7 @@ class Growth:
 
 
 def _books(seen: dict[str, float]) -> dict[str, float]:
-    return {"CPU us a call": seen["cpu_us"], "file MB": seen["bytes"] / 1e6, "memory MB": seen["memory_mb"]}
+    return {"CPU us a call": seen["cpu_us"], "file MB": seen["bytes"] / 1e6}
 
 
 CURVES: dict[str, Callable[[Growth], list[Point]]] = {

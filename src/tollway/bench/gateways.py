@@ -65,6 +65,7 @@ url = "{ledger}"
 
 [billing]
 markup = "3%"
+recount = "0%"  # as without the extra `tokens`, whose vocabulary takes 40 MB
 welcome_credit_usd = "{credit}"
 welcome_credit_total_usd = "{credit}"
 
