@@ -8,7 +8,7 @@ export PYTHON
 BIN := $(VENV)/bin
 SETUP := scripts/setup $(VENV)
 
-.PHONY: help demo test lint bench chaos matrix fuzz lock clean
+.PHONY: help demo test lint bench chaos soak matrix fuzz lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -32,6 +32,9 @@ bench: $(VENV)/.package $(VENV)/.bench ## Cost of a request and of a streamed ev
 
 chaos: $(VENV)/.package $(VENV)/.dev ## Kill routers under load and compare every call with the books (ARGS="--kills 1000")
 	PYTHONPATH=tests $(BIN)/python -m chaos $(ARGS)
+
+soak: $(VENV)/.package $(VENV)/.dev ## Load a router for ten minutes and see that all it held comes back (ARGS="--minutes 1")
+	PYTHONPATH=tests $(BIN)/python -m soak $(ARGS)
 
 matrix: $(VENV)/.package $(VENV)/.dev ## Every fault of a provider through the official SDKs (ARGS="--write docs/reliability.md")
 	PYTHONPATH=tests $(BIN)/python -m matrix $(ARGS)

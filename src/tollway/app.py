@@ -107,6 +107,7 @@ async def build(
     cluster = shared(config.cluster, watchers, health.told, health.learn)
     ledger, control = await _open_ledger(config, clock, watchers)
     transport = Http1Transport(proxies=config.proxies)
+    metrics.process.provider_connections = lambda: transport.connections
     assembly = Assembly(
         transport,
         Books(ledger, nonces=await ledger.secret("nonces"), receipts=await ledger.secret("receipts")),

@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -132,11 +132,15 @@ class Process:
 
 @contextlib.contextmanager
 def started(
-    *arguments: str | Path, cwd: Path, ready: str, environment: Mapping[str, str] | None = None
+    *arguments: str | Path,
+    cwd: Path,
+    ready: str,
+    environment: Mapping[str, str] | None = None,
+    program: Sequence[str | Path] = (TOLLWAY,),
 ) -> Iterator[Process]:
     """A command that serves; `ready` is the line that says so, its first group the URL. Stopped on the way out."""
     popen = subprocess.Popen(
-        [TOLLWAY, *arguments],
+        [*program, *arguments],
         cwd=cwd,
         env={**ENVIRONMENT, **(environment or {})},
         stdin=subprocess.DEVNULL,

@@ -181,7 +181,7 @@ def accepted(router: Running) -> list[socket.socket]:
 
 
 @contextlib.asynccontextmanager
-async def deaf(router: Running, request: bytes) -> AsyncIterator[None]:
+async def deaf(router: Running, request: bytes) -> AsyncIterator[socket.socket]:
     """A caller that asks and never reads."""
     place, loop = urlsplit(router.url), asyncio.get_running_loop()
     with socket.socket() as end:
@@ -190,7 +190,7 @@ async def deaf(router: Running, request: bytes) -> AsyncIterator[None]:
         await loop.sock_connect(end, (place.hostname, place.port))
         asking = asyncio.ensure_future(loop.sock_sendall(end, request))
         try:
-            yield
+            yield end
         finally:
             asking.cancel()
             with contextlib.suppress(asyncio.CancelledError, ConnectionError):
@@ -215,10 +215,11 @@ async def test_a_batch_answer_that_nobody_reads_is_booked_and_given_up_and_its_m
         body = json.dumps(asked).encode()
         lines = {**router.headers(wallet), "host": "x", "content-length": str(len(body))}
         head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
-        async with deaf(router, f"POST /v1/chat/completions HTTP/1.1\r\n{head}\r\n".encode() + body):
+        async with deaf(router, f"POST /v1/chat/completions HTTP/1.1\r\n{head}\r\n".encode() + body) as end:
             assert (await settled(router, wallet))["ended"] == "complete"
             await router.http.aclose()
             await until(lambda: connected(router) == 0)
+            await until(lambda: end.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNRESET)
 
 
 @pytest.mark.usefixtures("quick")

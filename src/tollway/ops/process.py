@@ -12,10 +12,11 @@ from prometheus_client.registry import Collector
 
 
 class Process(Collector):
-    """`connections` is set by who serves: how many are open."""
+    """`connections` and `provider_connections` are set by who has them: how many are open."""
 
     def __init__(self) -> None:
         self.connections: Callable[[], int] = lambda: 0
+        self.provider_connections: Callable[[], int] = lambda: 0
         self._system = ProcessCollector(registry=None)
 
     def collect(self) -> Iterator[Metric]:
@@ -23,6 +24,11 @@ class Process(Collector):
             "tollway_connections",
             "Connections of callers that are open, idle ones included.",
             value=self.connections(),
+        )
+        yield GaugeMetricFamily(
+            "tollway_provider_connections",
+            "Connections to providers that are open, idle ones included.",
+            value=self.provider_connections(),
         )
         yield GaugeMetricFamily(
             "tollway_tasks",

@@ -5,6 +5,8 @@ the rest of one that was broken off, one that can't begin because an earlier one
 """
 
 import asyncio
+import socket
+import struct
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
@@ -55,7 +57,15 @@ class Unread:
                 seen = Behind(now, size, reader.resumes)
             waited = now - seen.since
             if waited >= slow_reader_s + MARGIN_S and seen.size - size < waited * BYTES_PER_S_MIN:
-                reader.transport.abort()
+                drop(reader.transport)
             else:
                 behind[reader] = seen
         self._behind = behind
+
+
+def drop(transport: asyncio.Transport) -> None:
+    """Hang up, and have the system forget what it still holds for the other side, which it would go on offering."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()

@@ -218,11 +218,16 @@ def test_calls_in_flight_are_asked_for_at_every_scrape() -> None:
 
 def test_connections_are_asked_for_at_every_scrape_and_tasks_are_the_loops(metrics: Metrics) -> None:
     metrics.process.connections = lambda: 3
+    metrics.process.provider_connections = lambda: 2
 
     async def scraped() -> dict[str, float]:
         return exported(metrics)
 
-    assert asyncio.run(scraped()) == {"tollway_connections": 3, "tollway_tasks": 1}
+    assert asyncio.run(scraped()) == {
+        "tollway_connections": 3,
+        "tollway_provider_connections": 2,
+        "tollway_tasks": 1,
+    }
 
 
 def test_breakers_are_shown_as_they_are_at_the_time(metrics: Metrics, states: list[tuple[str, str, str]]) -> None:

@@ -19,6 +19,9 @@ class FakeTransport:
     def get_write_buffer_size(self) -> int:
         return self.size
 
+    def get_extra_info(self, name: str) -> None:
+        return None
+
     def abort(self) -> None:
         self.aborted = True
 

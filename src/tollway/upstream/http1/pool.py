@@ -23,6 +23,10 @@ class Pool:
         self._none_open = asyncio.Event()
         self._closed = False
 
+    def __len__(self) -> int:
+        """Connections that are open, in use or idle."""
+        return len(self._open)
+
     def take(self, place: Hashable) -> Connection | None:
         """One that can be used at once."""
         idle = self._idle.get(place)

@@ -72,6 +72,11 @@ class Http1Transport:
             self._sessions.keep(connection.tls)
         return response
 
+    @property
+    def connections(self) -> int:
+        """That are open to all providers, in use or idle."""
+        return 0 if self._loop is None else len(self._pool)
+
     async def aclose(self) -> None:
         self._closed = True
         if self._loop is not None:
