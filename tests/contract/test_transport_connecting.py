@@ -76,6 +76,12 @@ def trusting(authority: trustme.CA, **options: Any) -> Http1Transport:
 # --- names and addresses
 
 
+async def test_a_name_is_asked_of_the_system(transport: Transport) -> None:
+    """localhost may be ::1 first, where nobody listens."""
+    async with RawServer(Play(HELLO)) as server:
+        assert await fetch(transport, post(f"http://localhost:{server.port}/")) == b"hello"
+
+
 async def test_an_address_that_says_nothing_is_not_waited_for() -> None:
     with nobody_accepts() as dead:
         async with RawServer(Play(HELLO)) as server:

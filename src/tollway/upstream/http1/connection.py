@@ -98,7 +98,7 @@ class Connection(asyncio.Protocol):
     def usable(self, now: float) -> bool:
         """Whether an idle connection can take a request: not past its time, nothing said and not closed by the other
         side, not even since the event loop last looked."""
-        return not self._lost and now < self.idle_until and not self._poll.poll(0)
+        return not self._lost and now < self.idle_until and not self._transport.is_closing() and not self._poll.poll(0)
 
     def send(self, head: bytes, body: bytes, *, bodyless: bool) -> Response:
         """Write a request. `bodyless`: its answer has no body, whatever its head says (HEAD)."""
@@ -108,7 +108,7 @@ class Connection(asyncio.Protocol):
         self._complete = False
         self._bodyless = bodyless
         if self._lost:
-            self.connection_lost(None)
+            self._fail(None)
         elif len(body) <= AT_ONCE_BYTES_MAX:
             self._transport.writelines((head, body))
         else:
@@ -138,13 +138,9 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = True
-        if self._response is not None:
-            response, self._response = self._response, None
-            why = "the connection was closed" if exc is None else words(exc)
-            if not response.status:
-                why = f"reset {'on a reused connection' if self.served else 'before an answer'}: {why}"
-            response.end(why, exc, stale=self.served > 0)
+        self._fail(exc)
         self._unsent = memoryview(b"")
+        del self._parser  # it knows this connection: as a ring they would wait for the garbage collector
         self._on_lost(self)
 
     def eof_received(self) -> None:
@@ -274,6 +270,15 @@ class Connection(asyncio.Protocol):
         why = f"{cause}" if response.status else f"no readable answer: {cause}"
         response.end(why, error)
         self.drop()
+
+    def _fail(self, error: Exception | None) -> None:
+        """The connection was lost under an answer."""
+        if self._response is not None:
+            response, self._response = self._response, None
+            why = "the connection was closed" if error is None else words(error)
+            if not response.status:
+                why = f"reset {'on a reused connection' if self.served else 'before an answer'}: {why}"
+            response.end(why, error, stale=self.served > 0)
 
     def _send_more(self) -> None:
         while self._unsent and not self._write_paused and not self._lost:
