@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from fuzz import answers, requests, siwx, sse
+from fuzz import answers, faults, requests, siwx, sse
 
 HERE = Path(__file__).parent
 
@@ -11,6 +11,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "sse": sse.check,
     "answers": answers.check,
     "requests": requests.check,
+    "faults": faults.check,
     "siwx": siwx.check,
 }
 

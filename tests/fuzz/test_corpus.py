@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fuzz import answers, cuts, messages, requests, siwx, sse
+from fuzz import answers, cuts, faults, messages, requests, siwx, sse
 from fuzz.__main__ import KEPT_BYTES_MAX, keep_small
 from fuzz.targets import TARGETS, corpus, words
 from helpers.scripted import DONE, USAGE, chunk
@@ -134,6 +134,14 @@ def test_a_spelling_that_makes_another_sign_in_is_noticed(monkeypatch: pytest.Mo
     monkeypatch.setattr(envelope, "_URL_SAFE", bytes(range(256)))
     with pytest.raises(Exception, match=r"not base64|another sign-in"):
         siwx.check(b"j" + b'{"message":"\xc3\xbf\xc3\xbf\xc3\xbf>>>???","signature":"?>?>~~~"}')
+
+
+def test_a_key_that_is_shown_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    refusal = b"\x64\0\0" + b'{"error":{"message":"@ may not"}}'
+    faults.check(refusal)
+    monkeypatch.setattr("tollway.upstream.faults.redact", lambda text, secrets=(): text)
+    with pytest.raises(AssertionError, match="our key is told"):
+        faults.check(refusal)
 
 
 # --- the other readers, by cases whose answer is known

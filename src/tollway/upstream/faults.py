@@ -114,7 +114,7 @@ def answer_fault(
     """The fault that an answer with any status but 200 stands for. `now_ms` (Unix time) dates a Retry-After."""
     error = _error_object(body)
     message = _message(error)
-    code = _code(error, message)
+    code = _code(error, message, secrets)
     outcome = _OUTCOMES.get(status, "server_error" if 500 <= status <= 599 else "malformed")
     if status == 429 and code in _UNPAID_CODES:
         outcome = "refused_by_provider"
@@ -135,7 +135,7 @@ def event_fault(error: Any, secrets: Iterable[str]) -> ProviderFault:
     message = _message(fields)
     status = next((number for key in ("status", "code", "status_code") if (number := _status(fields.get(key)))), None)
     told = redact(message or "an error without a message", secrets)
-    return ProviderFault("error_event", _detail(told), status=status, code=_code(fields, message))
+    return ProviderFault("error_event", _detail(told), status=status, code=_code(fields, message, secrets))
 
 
 def cut(text: str, bytes_max: int) -> str:
@@ -175,7 +175,7 @@ def _message(error: dict[Any, Any]) -> str:
     return ""
 
 
-def _code(error: dict[Any, Any], message: str) -> str | None:
+def _code(error: dict[Any, Any], message: str, secrets: Iterable[str]) -> str | None:
     """Ours for what callers act on, else the provider's own when it looks like one."""
     inner = error.get("innererror")  # Azure
     said = [error.get("code"), error.get("type"), inner.get("code") if isinstance(inner, dict) else None]
@@ -187,7 +187,7 @@ def _code(error: dict[Any, Any], message: str) -> str | None:
         if pattern.search(message[:SCAN_CHARS_MAX]):
             return known
     own = words[0] if words else ""
-    return own if _OWN_CODE.match(own) and redact(own) == own else None
+    return own if _OWN_CODE.match(own) and redact(own, secrets) == own else None
 
 
 def _status(value: Any) -> int | None:

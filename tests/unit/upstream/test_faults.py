@@ -225,6 +225,7 @@ def test_reasons_and_details_are_redacted() -> None:
     assert found.reason == f"key {REDACTED} of {REDACTED} at {REDACTED} is bad"
     assert "odd" not in str(found)
     assert "odd" not in fault(500, b"my-own-odd-key").detail
+    assert fault(400, {"code": "my-own-odd-key"}).code is None
 
 
 @pytest.mark.parametrize("before", range(6))
