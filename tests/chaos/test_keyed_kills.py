@@ -1,9 +1,9 @@
 """A call with an Idempotency-Key whose router is killed, at every step: sent again after the restart it has been made
-once, and paid once."""
+once, and paid once. On PostgreSQL, where a dead router's hold stands until its lease is over, at some of the steps."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -11,11 +11,12 @@ import httpx2
 import pytest
 import pytest_asyncio
 
-from chaos.books import SqliteBooks, audit, balances, credit_at_rest, lines
+from chaos.books import Books, PostgresBooks, SqliteBooks, audit, balances, credit_at_rest, lines
 from chaos.calls import SIGN_IN_URL
 from chaos.lives import Killing, Life, Lives, beginning
-from chaos.steps import STEPS
+from chaos.steps import LEASE_S, STEPS
 from chaos.trial import configure
+from helpers.postgres import Server
 from helpers.running import chat
 from tollway.client.siwx import sign_in_header
 from tollway.client.wallet import SolanaWallet, account_id
@@ -23,16 +24,18 @@ from tollway.simulator import Simulator
 
 DURABLE = ("after_commit", "after_post", "after_last_byte")  # the post is on disk
 OF_BATCH = ("after_hold", "before_post", "torn_commit", *DURABLE)
+ON_POSTGRES = ("mid_stream", "inside_commit", "after_commit")
 FIRST, SECOND = 1, 2  # of two commits: the hold's and the post's
+IN_FLIGHT = 409
 
 
 class Setting:
     """A wallet with credit, its provider, and the routers that serve it one after the other."""
 
-    def __init__(self, folder: Path, lives: Lives, simulator: Simulator) -> None:
+    def __init__(self, books: Books, lives: Lives, simulator: Simulator) -> None:
         self.wallet = SolanaWallet.new()
         self.account = account_id(self.wallet)
-        self.books = SqliteBooks(folder)
+        self.books = books
         self.simulator = simulator
         self._lives = lives
 
@@ -41,7 +44,9 @@ class Setting:
         await asyncio.to_thread(credit_at_rest, self.books, self.account, "1", "start")
 
     async def begin(self, killing: Killing | None = None) -> Life:
-        life = await self._lives.begin("serve", "--log-level", "warning", killing=killing)
+        life = await self._lives.begin(
+            "serve", "--log-level", "warning", killing=killing, environment=self.books.environment
+        )
         assert await life.serves(), life.said()
         return life
 
@@ -57,17 +62,36 @@ class Setting:
         except httpx2.TransportError:
             return None
 
+    async def ask_until_answered(self, life: Life, key: str, *, stream: bool) -> httpx2.Response | None:
+        """As a client does that is told when to come back: while the first call's hold stands, it is in flight."""
+        async with asyncio.timeout(10 * LEASE_S):
+            while True:
+                answer = await self.ask(life, key, stream=stream)
+                if answer is None or answer.status_code != IN_FLIGHT:
+                    return answer
+                await asyncio.sleep(int(answer.headers["retry-after-ms"]) / 1000)
+
 
 @pytest_asyncio.fixture
-async def setting(tmp_path: Path) -> AsyncIterator[Setting]:
+async def setting(
+    request: pytest.FixtureRequest, tmp_path: Path, postgres: Callable[[], Server]
+) -> AsyncIterator[Setting]:
     async with AsyncExitStack() as stack:
+        books: Books = SqliteBooks(tmp_path)
+        if request.param == "postgres":
+            books = PostgresBooks(tmp_path, postgres(), stack.enter_context(postgres().database()))
         lives = await stack.enter_async_context(beginning(tmp_path))
-        setting = Setting(tmp_path, lives, await stack.enter_async_context(await Simulator.start()))
+        setting = Setting(books, lives, await stack.enter_async_context(await Simulator.start()))
         await setting.open()
         yield setting
 
 
-@pytest.mark.parametrize(("stream", "steps"), [(False, OF_BATCH), (True, STEPS)], ids=["batch", "stream"])
+@pytest.mark.parametrize(
+    ("setting", "stream", "steps"),
+    [("sqlite", False, OF_BATCH), ("sqlite", True, STEPS), ("postgres", True, ON_POSTGRES)],
+    indirect=["setting"],
+    ids=["batch", "stream", "stream on postgres"],
+)
 async def test_at_whichever_step_the_router_is_killed_the_call_is_made_and_charged_once(
     setting: Setting, steps: tuple[str, ...], *, stream: bool
 ) -> None:
@@ -91,7 +115,7 @@ async def killed_at(setting: Setting, step: str, *, stream: bool) -> bool:
     asked = len(setting.simulator.log)
 
     life = await setting.begin()
-    second = await setting.ask(life, step, stream=stream)
+    second = await setting.ask_until_answered(life, step, stream=stream)
     third = await setting.ask(life, step, stream=stream)
     life.kill()
     await life.ended
