@@ -3,6 +3,8 @@ tables in docs/reliability.md are what is seen here."""
 
 from pathlib import Path
 
+import pytest
+
 from helpers.node import install
 from matrix.node_sdk import node_sdk
 from matrix.python_sdk import python_sdk
@@ -10,6 +12,8 @@ from matrix.stage import Played
 from matrix.table import rendered, stands_in
 from matrix.verdict import differences
 from matrix.whole import play
+
+pytestmark = pytest.mark.acceptance
 
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 
@@ -24,6 +28,7 @@ async def test_each_fault_comes_to_what_is_due_through_the_sdk_for_python(tmp_pa
         check("Python", await play(client, tmp_path))
 
 
+@pytest.mark.node
 async def test_each_fault_comes_to_what_is_due_through_the_sdk_for_node(tmp_path: Path) -> None:
     install()
     async with node_sdk() as client:
