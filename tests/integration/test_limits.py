@@ -15,6 +15,7 @@ from helpers.refusals import refused
 from helpers.running import Running, chat, running
 from helpers.settled import check_books, settled
 from helpers.until import until
+from tollway import answering
 from tollway.client.wallet import Wallet, account_id
 
 RATE_HEADERS = [f"x-ratelimit-{name}-requests" for name in ("limit", "remaining", "reset")]
@@ -181,13 +182,12 @@ async def test_a_place_is_given_back_when_the_client_leaves(stream: bool) -> Non
 async def test_a_place_is_given_back_when_the_handler_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
     async with running(config=limits("concurrency = 1"), provider_extra=ONE_AT_ONCE) as router:
         wallet = await router.wallet("1.00")
-        pipeline = router.router.services.pipeline
 
         def broken(*args: object, **fields: object) -> None:
             raise ZeroDivisionError
 
         with monkeypatch.context() as patch:
-            patch.setattr(pipeline, "_post", broken)
+            patch.setattr(answering, "_post", broken)
             for _ in range(2):
                 refused(await router.post(wallet, chat()), 500, "internal_error")
         await leaves_nothing(router)
