@@ -27,8 +27,9 @@ from tollway.api.usage import DAYS_MAX
 from tollway.auth.envelope import HEADER_BYTES_MAX
 from tollway.config import presets
 from tollway.config.load import loads
+from tollway.config.schema import Server
 from tollway.domain import errors
-from tollway.intake.limits import ARRIVING_BYTES_MAX, BYTES_PER_S_MIN, FIELDS_MAX, USER_MAX, Limits
+from tollway.intake.limits import BYTES_PER_S_MIN, FIELDS_MAX, USER_MAX, Limits
 from tollway.ops.metrics import ALARMS
 
 ROOT = Path(__file__).parents[1]
@@ -237,7 +238,7 @@ def test_the_numbers_of_the_page_are_the_codes() -> None:
         f"| `stop` | {limits.max_stop} |",
         f"| `n` | {limits.max_n} |",
         f"| `user` | {USER_MAX} characters |",
-        f"of all callers | {ARRIVING_BYTES_MAX >> 30} GiB |",
+        f"of all callers | `server.max_bodies` ({Server().max_bodies // 10**9} GB) |",
         f"a second for each {BYTES_PER_S_MIN >> 10} KiB",
         f"`limit` ({PAGE_DEFAULT}, at most {PAGE_MAX})",
         f"at most {DAYS_MAX})",

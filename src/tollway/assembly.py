@@ -94,6 +94,7 @@ class Assembly:
             gates=passages,
             limits=Limits(max_messages=server.max_messages, max_depth=server.max_depth),
             body_bytes_max=server.max_body,
+            bodies_bytes_max=server.max_bodies,
             header_bytes_max=server.max_header,
             calls_max=fits.calls,
             connections_max=fits.connections,

@@ -19,7 +19,7 @@ from tollway.egress import endings, replay
 from tollway.egress.replay import Keeper
 from tollway.egress.reply import Reply
 from tollway.intake import idempotency
-from tollway.intake.body import Arrivals, Receive, read_body
+from tollway.intake.body import Bodies, Receive, read_body
 from tollway.intake.parse import parse
 from tollway.ledger.booking import AlreadyClaimed, Bookings
 from tollway.metering import terms
@@ -58,7 +58,7 @@ class Pipeline:
         self.snapshot = snapshot
         self.draining = False
         self.running = CallsInFlight()
-        self._arrivals = Arrivals()
+        self._bodies = Bodies()
         self._bookings = bookings
         self._health = health
         self._observer = observer
@@ -74,12 +74,16 @@ class Pipeline:
         if len(self.running) >= snapshot.calls_max:
             raise Overloaded("This router has as many calls in flight as it may: try again.", retry_after_ms=1_000)
         door, wallets, address = snapshot.door, snapshot.wallets, headers.address
-        with self.running.enter(snapshot.slow_sender_s) as watch, door.arriving(address) as arriving:
+        with (
+            self.running.enter(snapshot.slow_sender_s) as watch,
+            door.arriving(address) as arriving,
+            self._bodies.room(snapshot.bodies_bytes_max) as room,
+        ):
             caller = await self.identify(address, headers.sign_in, headers.authorization)
             with wallets.share(caller.account, reply) as share:
                 await share.enter()
                 try:
-                    limits = (self._arrivals, snapshot.body_bytes_max, watch, snapshot.slow_sender_s)
+                    limits = (room, snapshot.body_bytes_max, watch, snapshot.slow_sender_s)
                     body = await watch.wait(read_body(receive, headers.all, *limits))
                 except Interrupted as late:
                     raise endings.arrival_error(late.reason) from None

@@ -33,6 +33,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, weakref=True):
     gates: Gates
     limits: Limits
     body_bytes_max: int
+    bodies_bytes_max: int  # of those that came in pieces, of all calls together
     header_bytes_max: int  # all headers of a request together
     calls_max: int  # at once; more are refused before memory grows
     connections_max: int  # of callers, at once

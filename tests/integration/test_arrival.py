@@ -170,6 +170,25 @@ async def test_a_call_too_many_is_refused_until_another_ends() -> None:
         assert (await router.post(wallet, chat())).status_code == 200
 
 
+async def test_bodies_beyond_what_the_router_may_hold_are_refused_and_small_ones_are_not() -> None:
+    config = '[server]\nmax_body = "1MB"\nmax_bodies = "1MB"\n'
+    async with running({"sim": "barrier=b"}, config=config) as router:
+        wallet = await router.wallet("10.00")
+        large = chat("x" * 600_000)
+        first = asyncio.ensure_future(router.post(wallet, large))
+        await router.simulator.waiting("b", 1)
+        before = await router.balance(wallet)
+        answer = await router.post(wallet, large)
+        refused(answer, 503, "overloaded", says="holds as many bytes of requests as it may: try again.")
+        assert (answer.headers["retry-after"], answer.headers["x-should-retry"]) == ("1", "true")
+        assert await router.balance(wallet) == before
+        small = asyncio.ensure_future(router.post(wallet, chat()))
+        await router.simulator.waiting("b", 2)
+        router.simulator.release("b")
+        assert [(await call).status_code for call in (first, small)] == [200, 200]
+        assert (await router.post(wallet, large)).status_code == 200
+
+
 async def test_a_router_that_drains_says_so_takes_no_call_and_ends_those_it_has() -> None:
     async with running({"sim": "barrier=b"}) as router:
         wallet = await router.wallet("1.00")

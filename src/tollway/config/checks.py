@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from tollway.config.places import LedgerUrl, is_loopback, local_url, url
 from tollway.config.problems import shown
 from tollway.config.read import Spot, valid
-from tollway.config.schema import Cluster, Config, Ledger, Model, Provider
+from tollway.config.schema import Cluster, Config, Ledger, Model, Provider, Server
 from tollway.config.secret import Secret, from_environment, from_file
 from tollway.domain.money import format_usd
 
@@ -24,6 +24,7 @@ def check(config: Config, at: Spot) -> None:
     if not config.providers and at.reading.sound("providers"):
         (at / "providers").missing("is missing: write at least one [[providers]]")
     _check_public(config, at / "server")
+    _check_bodies(config.server, at / "server")
     _check_billing(config, at / "billing")
     _check_receipts(config, at / "receipts")
     names = _Names()
@@ -101,6 +102,12 @@ class _Names:
         self.ids: set[str] = set()
         self.aliases: dict[str, str] = {}
         self.pins: dict[str, str] = {}  # provider:name -> the provider
+
+
+def _check_bodies(server: Server, at: Spot) -> None:
+    sound = at.reading.sound
+    if sound("server", "max_body") and sound("server", "max_bodies") and server.max_bodies < server.max_body:
+        (at / "max_bodies").missing("is less than server.max_body, the largest single one: raise it, or lower that")
 
 
 def _check_public(config: Config, at: Spot) -> None:

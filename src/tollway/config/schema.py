@@ -62,6 +62,7 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     public_url: Annotated[str, Text(url_text, "https://router.example.com")] = ""
     insecure: Annotated[bool, Switch()] = False  # plain http or a loopback name on a public address
     max_body: Annotated[int, _SIZE] = 20_000_000
+    max_bodies: Annotated[int, _SIZE] = 1_000_000_000  # of all calls that are arriving or under way
     max_messages: Annotated[int, Whole(1, MESSAGES_MAX)] = 10_000
     max_depth: Annotated[int, Whole(1, DEPTH_MAX)] = 100
     max_header: Annotated[int, _SIZE] = 16 * 1024  # all headers of a request together

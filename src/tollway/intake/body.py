@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from types import TracebackType
 from typing import Any, Protocol
 
 from tollway.domain.errors import ClientGone, Overloaded, RequestError, RequestTooLarge, UnsupportedMediaType
-from tollway.intake.limits import ARRIVING_BYTES_MAX, BYTES_PER_S_MIN
+from tollway.intake.limits import BYTES_PER_S_MIN
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
@@ -19,30 +20,46 @@ class Patience(Protocol):
     def extend(self, seconds: float) -> None: ...
 
 
-class Arrivals:
-    """Bodies that are on their way, and may be for long: all of them together have a limit. Those that come in one
-    piece are not among them, so that ordinary calls go on while others send more than there is room for."""
+class Bodies:
+    """What callers have sent and calls still need: all of it together has a limit. Bodies that come in one piece are
+    not among it, so that ordinary calls go on while others send more than there is room for."""
 
-    def __init__(self, max_bytes: int = ARRIVING_BYTES_MAX) -> None:
-        self._max_bytes = max_bytes
+    def __init__(self) -> None:
         self.held = 0  # bytes
+
+    def room(self, max_bytes: int) -> "Room":
+        """For one call's, for as long as it lasts; `max_bytes` are of all calls."""
+        return Room(self, max_bytes)
+
+
+class Room:
+    """A context: what was taken is given back at its end."""
+
+    __slots__ = ("_bodies", "_max_bytes", "_taken")
+
+    def __init__(self, bodies: Bodies, max_bytes: int) -> None:
+        self._bodies = bodies
+        self._max_bytes = max_bytes
+        self._taken = 0
+
+    def __enter__(self) -> "Room":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._bodies.held -= self._taken
 
     def take(self, size: int) -> None:
         """Raises Overloaded."""
-        if self.held + size > self._max_bytes:
-            raise Overloaded(
-                "More is being sent to this router at once than it can hold: try again.", retry_after_ms=1_000
-            )
-        self.held += size
-
-    def give_back(self, size: int) -> None:
-        self.held -= size
+        if self._bodies.held + size > self._max_bytes:
+            raise Overloaded("This router holds as many bytes of requests as it may: try again.", retry_after_ms=1_000)
+        self._bodies.held += size
+        self._taken += size
 
 
 async def read_body(
     receive: Receive,
     headers: Mapping[bytes, bytes],
-    arrivals: Arrivals,
+    room: Room,
     max_bytes: int,
     patience: Patience,
     slow_sender_s: float,
@@ -61,19 +78,16 @@ async def read_body(
         raise _too_large(max_bytes)
     if not more:
         return body
-    arrivals.take(len(body))
+    room.take(len(body))
     whole = bytearray(body)  # not a list of pieces: a sender of tiny ones must not cost many times their size
-    try:
-        while more:
-            patience.extend(started + slow_sender_s + len(whole) / BYTES_PER_S_MIN - time.monotonic())
-            piece, more = await _next(receive)
-            if len(whole) + len(piece) > max_bytes:
-                raise _too_large(max_bytes)
-            arrivals.take(len(piece))
-            whole += piece
-        return bytes(whole)
-    finally:
-        arrivals.give_back(len(whole))
+    while more:
+        patience.extend(started + slow_sender_s + len(whole) / BYTES_PER_S_MIN - time.monotonic())
+        piece, more = await _next(receive)
+        if len(whole) + len(piece) > max_bytes:
+            raise _too_large(max_bytes)
+        room.take(len(piece))
+        whole += piece
+    return bytes(whole)
 
 
 async def _next(receive: Receive) -> tuple[bytes, bool]:

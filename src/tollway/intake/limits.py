@@ -12,7 +12,6 @@ FIELDS_MAX = 256  # top-level fields: all that any provider documents are under 
 FIELD_NAME_MAX = 256  # characters of a name that may be another spelling of one that is read
 FEATURES_MAX = 32  # things beyond tokens that one call asks for: each is named in explanations
 PROVIDERS_MAX = 64  # names in each list of `provider`
-ARRIVING_BYTES_MAX = 1 << 30  # of bodies that come in pieces, of all callers together: nobody has paid for them yet
 BYTES_PER_S_MIN = 32 * 1024  # what has come of a body buys time for the rest: slow lines may send, drips may not
 SMALL_FIELD_BYTES_MAX = 65_536  # of a field that is read whole (not messages, tools ...): no list of millions of words
 

@@ -280,3 +280,11 @@ def test_the_key_that_signs_receipts_can_not_be_withdrawn() -> None:
     problem = refusal("[receipts]\nkey = 2\nwithdrawn = [1, 2]\n" + PROVIDER)
     assert problem.key == "receipts.withdrawn"
     assert "raise receipts.key" in problem.expected
+
+
+def test_all_bodies_at_once_may_be_no_less_than_one() -> None:
+    problem = refusal('[server]\nmax_body = "2MB"\nmax_bodies = "1MB"\n' + PROVIDER)
+    assert problem.key == "server.max_bodies"
+    assert "server.max_body" in problem.expected
+    assert refusal('[server]\nmax_body = 3\nmax_bodies = "1MB"\n' + PROVIDER).key == "server.max_body"
+    assert read('[server]\nmax_body = "1MB"\nmax_bodies = "1MB"\n' + PROVIDER).server.max_bodies == 1_000_000

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tollway.domain.errors import ClientGone, Overloaded, RequestError, RequestTooLarge, UnsupportedMediaType
-from tollway.intake.body import Arrivals, Receive, read_body
+from tollway.intake.body import Bodies, Receive, read_body
 from tollway.intake.limits import BYTES_PER_S_MIN
 
 JSON = (b"content-type", b"application/json")
@@ -50,11 +50,12 @@ async def read_from(
     limit: int = 10,
     patience: Patience | None = None,
 ) -> bytes:
-    arrivals = Arrivals()
+    bodies = Bodies()
     try:
-        return await read_body(receive, dict(headers), arrivals, limit, patience or Patience(), SLOW_SENDER_S)
+        with bodies.room(1_000_000) as room:
+            return await read_body(receive, dict(headers), room, limit, patience or Patience(), SLOW_SENDER_S)
     finally:
-        assert arrivals.held == 0
+        assert bodies.held == 0
 
 
 async def read(*pieces: bytes, headers: Iterable[tuple[bytes, bytes]] = (JSON,), limit: int = 10) -> bytes:
@@ -70,36 +71,47 @@ async def test_a_body_in_pieces_is_put_together() -> None:
     assert await read(b"{", b'"a"', b"", b":1}") == b'{"a":1}'
 
 
-async def test_bodies_on_their_way_share_one_limit_and_give_back_their_room() -> None:
-    arrivals = Arrivals(max_bytes=10)
-    more = asyncio.Event()
+async def test_bodies_of_all_calls_share_one_limit_until_each_call_is_over() -> None:
+    bodies = Bodies()
+    more, over = asyncio.Event(), asyncio.Event()
 
     async def waits() -> dict[str, Any]:
-        if arrivals.held:
+        if bodies.held:
             await more.wait()
         return {"type": "http.request", "body": b"1234", "more_body": not more.is_set()}
 
     async def arrive(receive: Receive) -> bytes:
-        return await read_body(receive, dict([JSON]), arrivals, 20, Patience(), SLOW_SENDER_S)
+        with bodies.room(10) as room:
+            return await read_body(receive, dict([JSON]), room, 20, Patience(), SLOW_SENDER_S)
 
-    first = asyncio.create_task(arrive(waits))
+    async def lasts() -> None:
+        with bodies.room(10) as room:
+            await read_body(waits, dict([JSON]), room, 20, Patience(), SLOW_SENDER_S)
+            await over.wait()
+
+    first = asyncio.create_task(lasts())
     await asyncio.sleep(0)
-    assert arrivals.held == 4
+    assert bodies.held == 4
     with pytest.raises(Overloaded):
         await arrive(channel(b"1234", b"567"))
     assert await arrive(channel(b"12345678901234567890")) == b"12345678901234567890"  # in one piece
     assert await arrive(channel(b"1234", b"56")) == b"123456"
     more.set()
-    assert await first == b"12341234"
-    assert arrivals.held == 0
+    await asyncio.sleep(0)
+    assert bodies.held == 8
+    with pytest.raises(Overloaded):
+        await arrive(channel(b"12", b"3"))
+    over.set()
+    await first
+    assert bodies.held == 0
 
 
 async def test_a_sender_that_is_given_up_gives_back_its_room() -> None:
-    arrivals = Arrivals()
+    bodies = Bodies()
     for last in (channel(b"1234", gone=True), channel(b"1234", b"5" * 20)):
-        with pytest.raises((ClientGone, RequestTooLarge)):
-            await read_body(last, dict([JSON]), arrivals, 20, Patience(), SLOW_SENDER_S)
-        assert arrivals.held == 0
+        with pytest.raises((ClientGone, RequestTooLarge)), bodies.room(100) as room:
+            await read_body(last, dict([JSON]), room, 20, Patience(), SLOW_SENDER_S)
+        assert bodies.held == 0
 
 
 async def test_a_message_without_a_body_is_an_empty_piece() -> None:
