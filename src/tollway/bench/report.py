@@ -55,15 +55,15 @@ def cost(figures: Figures) -> Table:
             )
         )
     columns = (
-        "CPU us a request",
+        "a request",
         "to nginx's",
         "requests/s",
-        "CPU us an event",
+        "an event",
         "to nginx's",
         "events/s",
         "of its core",
     )
-    return Table(title="CPU", columns=("", *columns), rows=rows)
+    return Table(title="CPU, microseconds", columns=("", *columns), rows=rows)
 
 
 def times(figures: Figures, result: Result) -> Table:
@@ -115,15 +115,19 @@ def books(figures: Figures) -> Table:
                 *("" if based or wait is None else f"{wait:+.2f}" for wait in waits),
             )
         )
-    columns = ("CPU us a request", "added to memory's", "the database's own CPU us", "p99 ms, 64 wait", "p99 ms, 50/s")
-    return Table(title="Books", columns=("", *columns), rows=rows if len(rows) > 1 else [])
+    columns = ("a request", "added", "the database's own", "added p99, 64 wait", "added p99, 50/s")
+    return Table(
+        title="Books: CPU in microseconds, and what they add to those in memory; p99 in milliseconds",
+        columns=("", *columns),
+        rows=rows if len(rows) > 1 else [],
+    )
 
 
 def verdicts(figures: Figures) -> Table:
     rows: list[tuple[str, ...]] = [
         (each.what, each.most, each.measured, "met" if each.met else "MISSED") for each in figures.verdicts()
     ]
-    return Table(title="Targets, books on SQLite", columns=("", "at most", "measured", ""), rows=rows)
+    return Table(title="Targets, books on SQLite", columns=("", "at most", "measured", "verdict"), rows=rows)
 
 
 def remarks(result: Result) -> list[str]:

@@ -12,9 +12,9 @@ from tollway.bench.figures import MEMORY, NGINX, POSTGRES, SQLITE
 from tollway.bench.gateways import Gateway, Router, nginx, provider
 from tollway.bench.measure import Bench, Result, Size, share_cores
 from tollway.bench.place import made_in, raise_file_limit
-from tollway.bench.report import headline, remarks, tables, text
+from tollway.bench.report import headline, remarks, tables
 from tollway.bench.server import BenchFailed, stopping
-from tollway.cli.common import CommandFailed, JsonFlag, command, print_json, put
+from tollway.cli.common import CommandFailed, JsonFlag, command, out, print_json, print_table
 from tollway.cli.progress import telling
 
 STREAMS_MAX = 2_000
@@ -54,7 +54,12 @@ def bench(
     if as_json:
         print_json(result)
         return
-    put("\n\n".join([headline(result), *map(text, tables(result)), *remarks(result)]) + "\n")
+    out.print(headline(result))
+    for table in tables(result):
+        out.print(f"\n{table.title}\n", style="bold")
+        print_table(table.columns, table.rows, right=table.columns[1:], whole=table.columns[:1])
+    for remark in remarks(result):
+        out.print(f"\n{remark}")
 
 
 def _measure(size: Size, folder: Path, ledgers: Sequence[str]) -> Result:
