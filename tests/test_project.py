@@ -159,6 +159,13 @@ def test_make_help_names_what_a_newcomer_needs() -> None:
     assert {"demo", "test", "lint", "bench", "fuzz"} <= set(re.findall(r"^make (\w+)", shown, re.MULTILINE))
 
 
+def test_a_change_is_linted_fuzzed_and_tested_before_it_lands() -> None:
+    lines = (ROOT / ".ci" / "run").read_text(encoding="utf-8").rstrip().splitlines()
+    steps = dict(re.findall(r"make (\w+).* \|\| (\w+)=failed$", "\n".join(lines), re.MULTILINE))
+    assert {"lint", "fuzz", "test"} <= steps.keys()
+    assert all(f'[ "${step}" = passed ]' in lines[-1].split(" && ") for step in steps.values())
+
+
 def test_scripts_can_be_run() -> None:
     scripts = [ROOT / ".ci" / "run", *(ROOT / "scripts").iterdir()]
     assert [str(path) for path in scripts if not os.access(path, os.X_OK)] == []

@@ -76,8 +76,10 @@ def check(data: bytes) -> None:
 
 
 def _path_alone(request: messages.Request) -> messages.Request:
-    """Of a target that names a server (RFC 9112, 3.2.2) the application is given what stands behind it."""
-    return request._replace(target=re.sub(rb"^[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*", b"", request.target))
+    """Of a target that names a server (RFC 9112, 3.2.2) the application is given what stands behind it; and an empty
+    query is none."""
+    path, mark, query = re.sub(rb"^[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*", b"", request.target).partition(b"?")
+    return request._replace(target=path + mark + query if query else path)
 
 
 async def play(reads: list[bytes]) -> Came:
