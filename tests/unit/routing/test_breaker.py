@@ -1,8 +1,11 @@
 """What opens a breaker, what closes it, and who is its probe: attempts are told, time passes when a test says so."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from helpers.routes import call, candidate, catalog
 from tollway.domain.answer import AttemptRecord, Outcome
@@ -18,6 +21,7 @@ from tollway.routing.breaker import (
     SILENT,
     TROUBLE_S,
 )
+from tollway.routing.breakers import Probe
 from tollway.routing.health import FAULTS, OF_A_MODEL, WIDE, Health
 from tollway.routing.plan import plan
 
@@ -441,3 +445,46 @@ def test_what_a_new_configuration_dropped_is_forgotten_and_the_rest_kept(bench: 
     assert [bench.standing(key) for key in (KEY, "b:acme/m", "a:acme/n")] == [None, "troubled", None]
     bench.health.retain({"a:acme/m"})
     assert bench.standing("b:acme/m") is None
+
+
+# --- in any order
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("wait"), st.sampled_from([0.1, 1.0, 2.5, 6.0, 40.0])),
+        st.tuples(st.just("fault"), st.sampled_from(OF_ONE_MODEL)),
+        st.tuples(st.sampled_from(["plan", "plan", "begin", "over", "neutral", "ok"]), st.none()),
+    ),
+    max_size=60,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(STEPS)
+def test_in_any_order_one_call_at_a_time_is_the_probe_and_an_answer_closes_it(steps: list[tuple[str, Any]]) -> None:
+    bench = Bench()
+    under_way: list[Probe] = []
+    claimed_until = 0.0
+    for step, what in steps:
+        state = bench.health.state("a", "acme/m")
+        if step == "wait":
+            bench.now += what
+        elif step == "fault":
+            bench.saw(what)
+            assert state == "closed" or bench.health.state("a", "acme/m") == "open"
+        elif step == "plan" and bench.first() == "a" and state != "closed":
+            assert state == "half_open"
+            assert (under_way, bench.now >= claimed_until) == ([], True)
+            claimed_until = bench.now + CLAIM_S
+        elif step == "begin" and (probe := bench.health.enter("a", "acme/m")) is not None:
+            under_way.append(probe)
+            claimed_until = 0.0
+        elif step == "over" and under_way:
+            under_way.pop().over()
+        elif step == "neutral":
+            bench.saw("rejected")
+            assert bench.health.state("a", "acme/m") == state
+        elif step == "ok":
+            bench.saw("ok")
+            assert (bench.health.state("a", "acme/m"), bench.first()) == ("closed", "a")
+            under_way, claimed_until = [], 0.0
