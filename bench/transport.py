@@ -41,7 +41,7 @@ HEADERS = (
 
 
 class Server(asyncio.Protocol):
-    """Answers whatever ends in a brace; a stream where the path says so."""
+    """Answers whatever ends in a brace; with a stream of so many events where the path is /stream/N."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -51,7 +51,7 @@ class Server(asyncio.Protocol):
             return
         if data.startswith(b"POST /stream"):
             self._transport.write(STREAM)
-            self._next(EVENTS)
+            self._next(int(data[len(b"POST /stream/") : data.index(b" HTTP")]))
         else:
             self._transport.write(ANSWER + b"x" * 600)
 
@@ -84,9 +84,9 @@ def request(url: str) -> HttpRequest:
     return HttpRequest(method="POST", url=url, headers=HEADERS, body=BODY, connect_timeout=5.0)
 
 
-async def batch(transport: Transport, url: str) -> float:
+async def batch(transport: Transport, url: str, seconds: float) -> float:
     """CPU microseconds a request."""
-    asked, until = request(f"{url}/batch"), time.perf_counter() + BATCH_S
+    asked, until = request(f"{url}/batch"), time.perf_counter() + seconds
 
     async def caller() -> int:
         done = 0
@@ -103,9 +103,9 @@ async def batch(transport: Transport, url: str) -> float:
     return await per_unit(lambda: gathered(caller, IN_FLIGHT))
 
 
-async def streams(transport: Transport, url: str) -> float:
+async def streams(transport: Transport, url: str, count: int, events: int) -> float:
     """CPU microseconds an event."""
-    asked = request(f"{url}/stream")
+    asked = request(f"{url}/stream/{events}")
 
     async def caller() -> int:
         response = await transport.send(asked)
@@ -113,15 +113,15 @@ async def streams(transport: Transport, url: str) -> float:
         while data := await response.read():
             size += len(data)
         response.close()
-        assert size == 200 * EVENTS
-        return EVENTS
+        assert size == 200 * events
+        return events
 
-    return await per_unit(lambda: gathered(caller, STREAMS))
+    return await per_unit(lambda: gathered(caller, count))
 
 
-async def bare(port: int) -> float:
+async def bare(port: int, seconds: float) -> float:
     """CPU microseconds a request, without HTTP."""
-    until, loop = time.perf_counter() + BATCH_S, asyncio.get_running_loop()
+    until, loop = time.perf_counter() + seconds, asyncio.get_running_loop()
     head = "".join(f"{name}: {value}\r\n" for name, value in HEADERS)
     sent = f"POST /batch HTTP/1.1\r\nhost: 127.0.0.1\r\n{head}content-length: {len(BODY)}\r\n\r\n".encode() + BODY
 
@@ -153,14 +153,15 @@ async def serve() -> None:
     await server.serve_forever()
 
 
-async def measure(port: int, rounds: int) -> dict[str, list[float]]:
+async def measure(port: int, rounds: int, *, quick: bool) -> dict[str, list[float]]:
+    seconds, open_at_once, events = (0.1, 5, 5) if quick else (BATCH_S, STREAMS, EVENTS)
     url = f"http://127.0.0.1:{port}"
     figures: dict[str, list[float]] = {"request": [], "event": [], "request, bare": []}
     transport = Http1Transport()
     for _ in range(rounds):
-        figures["request"].append(await batch(transport, url))
-        figures["event"].append(await streams(transport, url))
-        figures["request, bare"].append(await bare(port))
+        figures["request"].append(await batch(transport, url, seconds))
+        figures["event"].append(await streams(transport, url, open_at_once, events))
+        figures["request, bare"].append(await bare(port, seconds))
     await transport.aclose()
     return figures
 
@@ -169,6 +170,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--asyncio", action="store_true", help="on asyncio's own loop instead of uvloop")
+    parser.add_argument("--quick", action="store_true", help="one short round, to see that it runs")
     parser.add_argument("--json", action="store_true", help="one JSON line")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -181,7 +183,7 @@ def main() -> None:
         port = int(server.stdout.readline())
         factory = asyncio.new_event_loop if options.asyncio else uvloop.new_event_loop
         with asyncio.Runner(loop_factory=factory) as runner:
-            figures = runner.run(measure(port, options.rounds))
+            figures = runner.run(measure(port, 1 if options.quick else options.rounds, quick=options.quick))
         server.kill()
     if options.json:
         print(json.dumps(figures))

@@ -111,6 +111,14 @@ def test_cpu_is_that_of_the_children_too() -> None:
     assert processes.cpu_seconds(process.pid) == 0
 
 
+def test_the_way_to_providers_is_measured_alone() -> None:
+    command = [sys.executable, str(BENCH / "transport.py"), "--quick", "--json"]
+    ran = subprocess.run(command, check=True, capture_output=True, text=True, timeout=WAIT_S)
+    figures = json.loads(ran.stdout)
+    assert figures.keys() == {"request", "event", "request, bare"}
+    assert all(len(rounds) == 1 and rounds[0] > 0 for rounds in figures.values())
+
+
 def test_a_core_carries_at_least_what_we_used_of_it() -> None:
     (core, *_) = sorted(os.sched_getaffinity(0))
     busy = f"import os, time\nos.sched_setaffinity(0, [{core}])\nwhile time.process_time() < {BUSY_S}: pass\n"

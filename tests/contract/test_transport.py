@@ -14,6 +14,7 @@ from helpers.transports import CHUNKED, HELLO, OK, READ_BYTES_MAX, Play, fetch, 
 from helpers.until import until
 from tollway.domain.errors import ProviderFault
 from tollway.domain.seams import Transport
+from tollway.upstream.http1.pool import IDLE_MAX
 
 UNREAD_BYTES_MAX = 24 << 20  # what the kernel's two buffers may take (10 MB by Linux's defaults), and some of ours
 
@@ -565,6 +566,24 @@ async def test_many_answers_can_be_waited_for_at_once(transport: Transport) -> N
         bodies = [b"%d" % i for i in range(count)]
         assert await asyncio.gather(*(fetch(transport, post(server.url, body)) for body in bodies)) == bodies
         assert len(server.connections) == count
+        await until(lambda: len(list(client_sockets(server.port))) <= IDLE_MAX)
+
+
+async def test_the_connection_that_was_used_last_is_used_next_so_that_the_others_grow_old(transport: Transport) -> None:
+    both = asyncio.Barrier(2)
+
+    async def script(connection: Connection) -> None:
+        if await connection.request():
+            await both.wait()
+        await connection.send(HELLO)
+        while await connection.request():
+            await connection.send(HELLO)
+
+    async with RawServer(script) as server:
+        await asyncio.gather(*(fetch(transport, post(server.url)) for _ in range(2)))
+        for _ in range(3):
+            await fetch(transport, post(server.url))
+        assert sorted(len(connection.requests) for connection in server.connections) == [1, 4]
 
 
 async def test_closing_the_transport_drops_what_is_pooled_and_refuses_more(transport: Transport) -> None:

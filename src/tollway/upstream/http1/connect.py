@@ -4,8 +4,6 @@ It must not know requests, or what becomes of a connection afterwards.
 """
 
 import asyncio
-import ssl
-from collections.abc import Callable
 
 from tollway.domain.errors import ProviderFault
 from tollway.domain.proxies import Proxy
@@ -13,16 +11,17 @@ from tollway.upstream.http1.connection import Connection, words
 from tollway.upstream.http1.names import Names
 from tollway.upstream.http1.race import first_to_connect
 from tollway.upstream.http1.request import Place
+from tollway.upstream.http1.tls import ClientTls
 from tollway.upstream.http1.tunnel import Tunnel
 
 
 class Connector:
-    """Of one event loop. `context` is asked for when TLS is first needed: it takes a while to load."""
+    """Of one event loop."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, names: Names, context: Callable[[], ssl.SSLContext]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, names: Names, tls: ClientTls) -> None:
         self._loop = loop
         self._names = names
-        self._context = context
+        self._tls = tls
 
     async def connect(self, place: Place, connection: Connection, limit_s: float) -> None:
         """Have `connection` lead to `place`. Raises ProviderFault("connect_failed") from the error behind it. Nothing
@@ -62,10 +61,11 @@ class Connector:
     async def _secure(
         self, transport: asyncio.Transport, protocol: asyncio.Protocol, host: str, limit_s: float
     ) -> asyncio.Transport:
+        context = await self._tls.context()
         if transport.is_closing():
             raise ConnectionResetError("closed before TLS")
         secured = await self._loop.start_tls(
-            transport, protocol, self._context(), server_hostname=host.rstrip("."), ssl_handshake_timeout=limit_s
+            transport, protocol, context, server_hostname=host.rstrip("."), ssl_handshake_timeout=limit_s
         )
         if secured is None:
             raise ConnectionResetError("closed during TLS")

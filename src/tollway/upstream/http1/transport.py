@@ -17,7 +17,7 @@ from tollway.upstream.http1.names import Names, Resolve, system_addresses
 from tollway.upstream.http1.pool import KEEP_ALIVE_S, Pool
 from tollway.upstream.http1.request import Place, Prepared, prepare
 from tollway.upstream.http1.response import Response
-from tollway.upstream.http1.tls import Sessions, client_context
+from tollway.upstream.http1.tls import ClientTls
 
 PREPARED_MAX = 4096  # heads: a URL and its headers are a provider's, and change with the configuration
 
@@ -36,12 +36,10 @@ class Http1Transport:
         resolve: Resolve = system_addresses,
         keep_alive_s: float = KEEP_ALIVE_S,
     ) -> None:
-        self._given = ssl_context
+        self._tls = ClientTls(ssl_context)
         self._proxies = proxies
         self._names = Names(resolve)
         self._keep_alive_s = keep_alive_s
-        self._sessions = Sessions()
-        self._context: ssl.SSLContext | None = None
         self._prepared: dict[tuple[str, str, tuple[tuple[str, str], ...]], Prepared] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
@@ -69,7 +67,7 @@ class Http1Transport:
             connection.drop()
             raise
         if is_new and place.tls:
-            self._sessions.keep(connection.tls)
+            self._tls.keep(connection.tls)
         return response
 
     @property
@@ -86,11 +84,6 @@ class Http1Transport:
         self._loop = loop = asyncio.get_running_loop()
         self._pool = Pool(loop, self._keep_alive_s)
         self._connector = Connector(loop, self._names, self._tls)
-
-    def _tls(self) -> ssl.SSLContext:
-        if self._context is None:
-            self._context = client_context(self._given, self._sessions)
-        return self._context
 
     def _prepare(self, request: HttpRequest) -> Prepared:
         try:
