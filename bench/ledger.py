@@ -3,7 +3,8 @@ what is looked up of a sign-in and of providers; nothing else in the process. On
 (its password in PGPASSWORD), whose own CPU is not counted.
 
 In a process of its own, one JSON line at the end; the CPU is that of all its threads, the writer's too. A wait is a
-call's for its hold and its post together; all callers ask again at once, so that it has those before it in it."""
+call's for its hold and its post together. Where answers take no time all callers ask again at once, and it has those
+before it in it; with --answer-ms it is what a router's callers wait, and hold and post are in commits of their own."""
 
 import argparse
 import asyncio
@@ -60,7 +61,9 @@ def record(call_id: str, account: str, now_ms: int) -> CallRecord:
     )
 
 
-async def calls(ledger: Ledger, clock: SystemClock, whose: Callable[[], str], deadline: float) -> list[float]:
+async def calls(
+    ledger: Ledger, clock: SystemClock, whose: Callable[[], str], deadline: float, answer_s: float = 0.0
+) -> list[float]:
     """One call after another's answer, until the deadline, each of the account that `whose` gives; how long each
     waited, in seconds."""
     waits = []
@@ -70,6 +73,10 @@ async def calls(ledger: Ledger, clock: SystemClock, whose: Callable[[], str], de
         assert not await ledger.revoked(MESSAGE_HASH) and not await ledger.disabled()
         (held,) = await ledger.apply([Hold(id=call_id, account=account, bounds=(HOLD_NANO,), model="bench/simulated")])
         assert isinstance(held, Held), held
+        if answer_s:
+            sent = time.perf_counter()
+            await asyncio.sleep(answer_s)
+            asked += time.perf_counter() - sent
         post = Post(
             id=call_id, price=PRICE_NANO, provider="simulator", cost=PRICE_NANO, record=record(call_id, account, now_ms)
         )
@@ -106,7 +113,8 @@ async def main(options: argparse.Namespace) -> dict[str, float]:
         before, started = cpu_seconds(), time.perf_counter()
         deadline = started + options.seconds
         turn = itertools.cycle(accounts)
-        workers = [calls(ledger, clock, partial(next, turn), deadline) for _ in range(options.waiting)]
+        answer_s = options.answer_ms / 1000
+        workers = [calls(ledger, clock, partial(next, turn), deadline, answer_s) for _ in range(options.waiting)]
         waits = sorted(itertools.chain.from_iterable(await asyncio.gather(*workers)))
         used, elapsed = cpu_seconds() - before, time.perf_counter() - started
     finally:
@@ -125,6 +133,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("books", help="a file that does not exist yet, memory:, or postgresql://user@host/database")
     parser.add_argument("--waiting", type=int, default=64, help="calls at once")
+    parser.add_argument("--answer-ms", type=float, default=0.0, help="how long a provider takes, between hold and post")
     parser.add_argument("--seconds", type=float, default=3.0)
     options = parser.parse_args()
     if not 0 < options.waiting <= 10_000 or not 0 < options.seconds <= 600:
