@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from helpers.commands import TIMEOUT_S, simulator
+from helpers.commands import TIMEOUT_S, TOLLWAY, simulator
 from helpers.crowd import Crowded, crowd
 from helpers.loaded import Gates, Loaded, loaded
 from helpers.simulated import read_reply
@@ -109,6 +109,28 @@ def test_reloads_and_then_a_stop_in_the_middle_of_streams_break_none_of_them(
     assert "Traceback" not in "".join(process.lines)
 
 
+# --- few files
+
+FILES = 160
+FEW_FILES = ("sh", "-c", f'ulimit -Sn 100 && ulimit -Hn {FILES} && exec "$0" "$@"', TOLLWAY)
+
+
+def test_a_router_with_few_files_serves_what_fits_and_never_runs_out_of_them(provider: str, tmp_path: Path) -> None:
+    with loaded(tmp_path, provider, program=FEW_FILES) as router, contextlib.ExitStack() as stack:
+        router.process.said(f"{FILES} open files are allowed: at most 30 calls and 30 connections at once fit")
+        for _ in range(3 * FILES):
+            stack.enter_context(socket.create_connection((router.host, router.port), TIMEOUT_S))
+        count = asyncio.run(asyncio.wait_for(served(router, asyncio.Event(), least=20), TIMEOUT_S))
+        held = router.held()
+        assert held["process_max_fds"] == FILES
+        assert held["process_open_fds"] < FILES
+        assert held["tollway_connections"] <= 30
+        assert held["tollway_alarms_total alarm=connections_full"] == 1
+        stack.close()
+        router.rests()
+        booked(router, count)
+
+
 # --- bad callers
 
 BAD = 40  # of each kind
@@ -139,11 +161,12 @@ async def every(router: Loaded, sent: bytes) -> list[list[int]]:
     return await asyncio.gather(*(answered(router, sent) for _ in range(BAD)))
 
 
-async def served(router: Loaded, done: asyncio.Event) -> int:
-    """A good caller that calls until it is told that enough is enough. How many answers it got, all of them whole."""
+async def served(router: Loaded, done: asyncio.Event, least: int | None = None) -> int:
+    """A good caller that calls until it is told that enough is enough, or so often. How many answers it got, all of
+    them whole."""
     count = 0
     async with httpx2.AsyncClient(base_url=router.url, timeout=TIMEOUT_S, verify=False) as client:
-        while not done.is_set() or not count:
+        while count < least if least is not None else not (done.is_set() and count):
             body = {"model": "sim/model", "stream": True, "messages": [{"role": "user", "content": "hello"}]}
             answer = await client.post("/v1/chat/completions", json=body, headers={"sign-in-with-x": router.sign_in})
             assert answer.status_code == 200, answer.text

@@ -5,7 +5,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import httpx2
 from prometheus_client.parser import text_string_to_metric_families
 
-from helpers.commands import TIMEOUT_S, Process, configure, here, printed, started
+from helpers.commands import TIMEOUT_S, TOLLWAY, Process, configure, here, printed, started
 from helpers.crowd import Asked
 from tollway.cli.serve import free_address
 from tollway.client.siwx import sign_in_header
@@ -118,14 +118,18 @@ class Gates:
 
 
 @contextlib.contextmanager
-def loaded(folder: Path, provider: str, server: str = "") -> Iterator[Loaded]:
-    """`tollway serve` on books in `folder`, in front of the provider at this base URL; `server` is more of [server]."""
+def loaded(
+    folder: Path, provider: str, server: str = "", *, program: Sequence[str | Path] = (TOLLWAY,)
+) -> Iterator[Loaded]:
+    """`tollway serve` on books in `folder`, in front of the provider at this base URL; `server` is more of [server],
+    `program` how it is started."""
     ops = str(free_address("127.0.0.1:0"))
     configure(folder, provider)
     file = folder / "tollway.toml"
     text = file.read_text().replace('[ops]\nlisten = ""', f'[ops]\nlisten = "{ops}"\n{ROOMY}')
     file.write_text(text.replace("[server]\n", f"[server]\n{server}\n"))
-    with started("serve", cwd=folder, ready=r"serving at (http://\S+)/api/v1") as process:
+    ready = r"serving at (http://\S+)/api/v1"
+    with started("serve", cwd=folder, ready=ready, program=program) as process:
         router = Loaded(process, folder, ops)
         try:
             yield router

@@ -16,8 +16,10 @@ import trustme
 
 from helpers.running import Running, chat, running
 from helpers.settled import settled
+from helpers.until import until
 from tollway.client.siwx import sign_in_header
 from tollway.client.wallet import Wallet
+from tollway.server import accepting
 from tollway.simulator import expected_text
 
 FILES = '[server]\ntls_cert = "{folder}/cert.pem"\ntls_key = "{folder}/key.pem"\n'
@@ -163,4 +165,23 @@ async def test_turning_tls_off_waits_for_a_restart_and_takes_the_rest(
         assert (await shown(router, trusting))[1] is not None
         assert (await router.get("/models"))["data"][0]["max_output_tokens"] == 7
         wallet = await router.wallet("1")
+        assert (await router.post(wallet, chat())).status_code == 200
+
+
+async def test_a_handshake_that_does_not_come_takes_a_place_only_for_a_while(
+    authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accepting, "HANDSHAKE_S", 0.3)
+    async with secured(authority, tmp_path) as router:
+        open_now = router.router.metrics.process.connections
+        place = urlsplit(router.url)
+        lines = [await asyncio.open_connection(place.hostname, place.port) for _ in range(5)]
+        try:
+            await until(lambda: open_now() == 5)
+            await until(lambda: open_now() == 0)
+            assert [await reader.read() for reader, _ in lines] == [b""] * 5
+        finally:
+            for _, writer in lines:
+                writer.close()
+        wallet = await router.wallet("1.00")
         assert (await router.post(wallet, chat())).status_code == 200
