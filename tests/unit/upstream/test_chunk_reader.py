@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tollway.domain.answer import StreamEvent
 from tollway.domain.errors import ProviderFault
-from tollway.upstream.dialects.openai_openai import TORN_BYTES_MAX, ChunkReader, OpenAIOpenAI
+from tollway.upstream.dialects.openai_openai import SOUNDING_MAX, TORN_BYTES_MAX, ChunkReader, OpenAIOpenAI
 from tollway.upstream.endpoint import Endpoint
 from tollway.wire import json
 from tollway.wire.sse import EVENT_BYTES_MAX, SseDecoder
@@ -128,6 +128,11 @@ def test_audio_is_one_part_a_choice_however_many_events_carry_it() -> None:
     audio = [chunk({"audio": {"data": "x"}}, index=index) for index in (0, 1, 0)]
     audio.append(chunk({"audio": {"transcript": "x"}}, finish="stop"))
     assert sum(found.other_parts for found in read(*audio)) == 2
+
+
+def test_choices_that_nobody_asked_for_are_not_remembered_without_end() -> None:
+    audio = [chunk({"audio": {"data": "x"}}, index=index) for index in range(SOUNDING_MAX + 50)]
+    assert sum(found.other_parts for found in read(*audio)) == SOUNDING_MAX
 
 
 def test_choices_of_one_event_are_counted_together() -> None:

@@ -31,6 +31,8 @@ USAGE_ASKED_FOR = msgspec.Raw(b'{"include_usage":true}')
 # byte by byte costs the square of its length. A longer one goes through the codec.
 TORN_BYTES_MAX = 4096
 
+SOUNDING_MAX = 128  # choices that are remembered for their audio: as many as can be asked for
+
 _PREFIX = b"data: {"
 _PREFIX_SIZE = len(_PREFIX)
 _PAYLOAD_AT = len(b"data: ")
@@ -295,7 +297,7 @@ class ChunkReader:
     def _parts(self, index: int, said: Said) -> int:
         """Generated parts that are no text and that `said` begins."""
         parts = len(said.images or ())
-        if said.audio and index not in self._sounding:
+        if said.audio and index not in self._sounding and len(self._sounding) < SOUNDING_MAX:
             self._sounding.add(index)
             parts += 1
         return parts
