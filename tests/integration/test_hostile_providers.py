@@ -374,6 +374,26 @@ async def test_an_answer_before_the_request_was_read_is_an_answer(status: int) -
         assert (answer.status_code, call["charged"]) == expected
 
 
+@pytest.mark.parametrize(
+    "wait", [b"1\x85", b"\xb2", b"1e400", b"-1", b"9" * 400, b"Tue, 99 Foo 10000 99:99:99 GMT", b""]
+)
+async def test_a_wait_that_makes_no_sense_is_none(wait: bytes) -> None:
+    limited = sized(b"{}", b"retry-after: " + wait, b"date: " + wait, head=b"HTTP/1.1 429 Wait\r\n")
+
+    async def limiting(connection: Connection) -> None:
+        while await connection.request() is not None:
+            await connection.send(limited)
+
+    async with RawServer(limiting) as raw:
+        config = provider("raw", raw.url, model="sim/model")
+        async with running({"sim": f"text={OURS}"}, config=config) as router:
+            wallet = await router.wallet("1.00")
+            answer = await ask(router, wallet, ["raw"], stream=False)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (503, "no_provider_available")
+            assert said(await ask(router, wallet, ["raw", "sim"], stream=False), stream=False) == OURS
+            await settled(router, wallet)
+
+
 # --- what is the operator's
 
 KEY = "an-operators-key-of-no-usual-form"

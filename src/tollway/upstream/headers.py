@@ -88,7 +88,10 @@ _DECIMAL = re.compile(r"\d{1,15}(?:\.\d{1,15})?\Z", re.ASCII)
 
 
 def _number(text: str | None) -> float | None:
-    return float(text) if text is not None and _DECIMAL.match(text.strip()) else None
+    if text is None:
+        return None
+    text = text.strip(" \t")  # no more than that: float can't read what str takes for blank
+    return float(text) if _DECIMAL.match(text) else None
 
 
 def _date_ms(text: str | None) -> float | None:
