@@ -12,6 +12,7 @@ import pytest
 
 from helpers.commands import complaint, configure, here, printed, simulator, started
 from helpers.postgres import Server
+from tollway.cli import ledger_reconcile
 
 pytestmark = pytest.mark.acceptance
 
@@ -147,6 +148,22 @@ def test_a_file_that_is_not_there_or_not_text_is_a_usage_error(place: Place) -> 
         ran = place.ran("sim", file)
         assert ran.returncode == 2 and said in ran.stderr, ran
     assert "name the INVOICE" in place.ran("sim").stderr
+
+
+@pytest.mark.parametrize(
+    ("limit", "most", "said"),
+    [
+        ("LINE_CHARS_MAX", 20, "a line of more than 20 characters: is it CSV?"),
+        ("FILE_CHARS_MAX", 1 << 20, "it is larger than 1 MiB: split it, by day"),
+    ],
+)
+def test_a_file_that_is_too_large_is_refused_before_it_fills_the_memory(
+    place: Place, monkeypatch: pytest.MonkeyPatch, limit: str, most: int, said: str
+) -> None:
+    monkeypatch.setattr(ledger_reconcile, limit, most)
+    (place.folder / "invoice.csv").write_text("day,amount\n" + "2026-11-22,0.000000000000000001\n" * 40_000)
+    ran = place.ran("sim", "invoice.csv")
+    assert ran.returncode == 2 and said in ran.stderr
 
 
 def test_what_was_recorded_is_given_as_json_too(place: Place) -> None:
