@@ -51,7 +51,9 @@ async def credit(ledger: SqliteLedger, clock: SystemClock, accounts: list[str]) 
 
 
 def size_of(path: Path) -> int:
-    return path.stat().st_size
+    """Of the file and of what waits to be written into it."""
+    log = path.with_name(path.name + "-wal")
+    return path.stat().st_size + (log.stat().st_size if log.exists() else 0)
 
 
 async def measure(ledger: SqliteLedger, clock: SystemClock, accounts: list[str], options: argparse.Namespace) -> int:

@@ -15,7 +15,7 @@ from run import RESULTS, progress
 from tollway.bench.figures import SQLITE
 from tollway.bench.gateways import MODEL, PROVIDER_CONFIG, Gateway, Router, nginx, provider
 from tollway.bench.load import Seen
-from tollway.bench.measure import IDLE_S, body, load, measured, share_cores, this_machine
+from tollway.bench.measure import IDLE_S, Cost, body, load, measured, share_cores, this_machine
 from tollway.bench.place import made_in, raise_file_limit
 from tollway.bench.processes import memory_mb
 from tollway.bench.server import BenchFailed, run, stopping
@@ -42,6 +42,7 @@ class Growth:
         self._seconds = seconds
         self._share = share  # of the largest size that is tried
         self._ours, self._others = share_cores()
+        self.others_busy = 0.0
 
     def upto(self, sizes: Sequence[int]) -> list[int]:
         return [size for size in sizes if size <= max(sizes[1], sizes[-1] * self._share)]
@@ -53,21 +54,21 @@ class Growth:
         with stopping(behind):
             behind.start()
             router = self._router(behind)
-            with stopping(router):
-                router.start()
-                self._warm(router)
-                for count in self.upto(STREAMS):
-                    gap_s = max(GAP_S, count / EVENTS_PER_S_MAX)
-                    tokens = f"tokens={EVENTS - 3},gap={gap_s * 1e6:.0f}us"
-                    asked: list[object] = ["--mode", "streams", "--concurrency", count, "--events", EVENTS]
-                    asked += ["--body", body(self._folder, "stream", tokens, stream=True)]
-                    asked += ["--ramp", gap_s * EVENTS, "--seconds", max(self._seconds, gap_s * EVENTS)]
-                    cost = measured(router, self._asking(router, asked))
-                    values = {
-                        "CPU us an event": cost.cpu_s / (cost.seen.ok * EVENTS) * 1e6,
-                        "KB a stream": cost.grown_mb * 1024 / count,
-                    }
-                    points.append(Point(count, values))
+            for count in self.upto(STREAMS):
+                gap_s = max(GAP_S, count / EVENTS_PER_S_MAX)
+                tokens = f"tokens={EVENTS - 3},gap={gap_s * 1e6:.0f}us"
+                asked: list[object] = ["--mode", "streams", "--concurrency", count, "--events", EVENTS]
+                asked += ["--body", body(self._folder, "stream", tokens, stream=True)]
+                asked += ["--ramp", gap_s * EVENTS, "--seconds", max(self._seconds, gap_s * EVENTS)]
+                with stopping(router):  # anew for each, since memory that fewer streams took is not given back
+                    router.start()
+                    self._warm(router)
+                    cost = self._measured(router, asked)
+                values = {
+                    "CPU us an event": cost.cpu_s / (cost.seen.ok * EVENTS) * 1e6,
+                    "KB a stream": cost.grown_mb * 1024 / count,
+                }
+                points.append(Point(count, values))
         return points
 
     def bodies(self) -> list[Point]:
@@ -89,7 +90,7 @@ class Growth:
                     asked += ["--body", body(self._folder, "large", "tokens=14", stream=False, prompt=prompt)]
                     values = {}
                     for target in targets:
-                        cost = measured(target, self._asking(target, asked))
+                        cost = self._measured(target, asked)
                         values[target.name] = cost.cpu_s / cost.seen.ok * 1e6
                     points.append(Point(size, values))
         return points
@@ -110,7 +111,7 @@ class Growth:
                     idle_mb = memory_mb(router.pid)
                     self._warm(router)
                     asked = ["--concurrency", 16, "--seconds", self._seconds, "--body", self._small()]
-                    cost = measured(router, self._asking(router, asked))
+                    cost = self._measured(router, asked)
                 values = {"CPU us a request": cost.cpu_s / cost.seen.ok * 1e6, "ready s": ready_s, "idle MB": idle_mb}
                 points.append(Point(count, values))
         return points
@@ -139,6 +140,11 @@ class Growth:
 
     def _asking(self, target: Gateway, arguments: Sequence[object]) -> Callable[[], Seen]:
         return lambda: load(target, target.batch_url, arguments, self._others)
+
+    def _measured(self, target: Gateway, asked: Sequence[object]) -> Cost:
+        cost = measured(target, self._asking(target, asked))
+        self.others_busy = max(self.others_busy, cost.others_busy)
+        return cost
 
     def _warm(self, target: Gateway) -> None:
         self._asking(target, ["--concurrency", 8, "--seconds", min(WARM_S, self._seconds), "--body", self._small()])()
@@ -175,14 +181,15 @@ def main() -> int:
         for name in options.only or CURVES:
             progress(f"growth with {name}")
             with made_in(RESULTS) as folder:
-                points = CURVES[name](Growth(folder, seconds, share))
+                growth = Growth(folder, seconds, share)
+                curve = Curve(this_machine(), CURVES[name](growth), growth.others_busy)
             progress("")
-            for point in points:
+            for point in curve.points:
                 print(
                     f"{name:<10}{point.at:>12,}  "
                     + "  ".join(f"{key} {value:,.2f}" for key, value in point.values.items())
                 )
-            path.write_bytes(json.encode({**known(path), name: Curve(this_machine(), points)}))
+            path.write_bytes(json.encode({**known(path), name: curve}))
     except BenchFailed as error:
         print(f"growth: {error}", file=sys.stderr)
         return 1

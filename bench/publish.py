@@ -9,8 +9,8 @@ import msgspec
 from peers import PEERS
 from plot import Bar, Panel, bars, lines, page
 from tollway.bench.figures import OURS, PROVIDER, Figures, Spread, first_p99
-from tollway.bench.measure import Machine, Result
-from tollway.bench.report import Table, headline, remarks, tables
+from tollway.bench.measure import NOISE_MAX, Machine, Result
+from tollway.bench.report import FLAG, Table, headline, remarks, tables
 from tollway.wire import json
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -29,6 +29,7 @@ class Point(msgspec.Struct, frozen=True):
 class Curve(msgspec.Struct, frozen=True):
     machine: Machine
     points: list[Point]
+    others_busy: float = 0.0  # the most of the measured core that others used
 
     def line(self, name: str) -> list[tuple[float, float]]:
         return [(point.at, point.values[name]) for point in self.points if name in point.values]
@@ -74,7 +75,7 @@ def figures_text(result: Result) -> str:
     parts = [_wrapped(headline(result)), "![CPU, first token and memory of each gateway](plots/cost.svg)"]
     for table in tables(result):
         parts += [f"### {table.title}", markdown(table)]
-    return "\n\n".join([*parts, *map(_wrapped, remarks(result))])
+    return "\n\n".join([*parts, *(_wrapped(remark.replace(FLAG, f"`{FLAG}`", 1)) for remark in remarks(result))])
 
 
 def peers_table() -> Table:
@@ -168,7 +169,11 @@ def growth_text(curves: dict[str, Curve]) -> str:
         parts.append(markdown(Table(title=title, columns=(title, *(f"{p.at:,}" for p in points)), rows=list(rows))))
     dates = {curve.machine.date for curve in curves.values()}
     machine = next(iter(curves.values())).machine
-    parts.append(_wrapped(f"Measured {', '.join(sorted(dates))} on {machine.cores} x {machine.processor}."))
+    parts.append(f"Measured {', '.join(sorted(dates))} on {machine.cores} x {machine.processor}.")
+    disturbed = {name: curve.others_busy for name, curve in curves.items() if curve.others_busy > NOISE_MAX}
+    if disturbed:
+        said = ", ".join(f"{busy:.0%} ({name})" for name, busy in disturbed.items())
+        parts.append(_wrapped(f"Others used the measured core meanwhile, at most {said}: only the shapes hold."))
     return "\n\n".join(parts)
 
 

@@ -100,16 +100,16 @@ class Figures:
             _at_most(
                 "CPU a batch request, to nginx's", self.ratio(SQLITE, NGINX, "batch"), BATCH_RATIO_MAX, "{:.1f} x"
             ),
-            _at_most("  to Ferro's", self.ratio(SQLITE, FERRO, "batch"), 1.0, "{:.2f} x"),
+            _at_most("CPU a batch request, to Ferro's", self.ratio(SQLITE, FERRO, "batch"), 1.0, "{:.2f} x"),
             None
             if to_litellm is None
             else Verdict(
-                what="  to LiteLLM's",
+                what="CPU a batch request, to LiteLLM's",
                 most=f"1/{LITELLM_RATIO_MIN:g}",
                 measured=f"1/{to_litellm:.0f}",
                 met=to_litellm >= LITELLM_RATIO_MIN,
             ),
-            _at_most("  of which books on SQLite add", ledger, LEDGER_US_MAX, "{:.1f} us"),
+            _at_most("CPU that books on SQLite add to it", ledger, LEDGER_US_MAX, "{:.1f} us"),
             _at_most(
                 "CPU a streamed event, to nginx's", self.ratio(SQLITE, NGINX, "streams"), EVENT_RATIO_MAX, "{:.1f} x"
             ),
@@ -120,10 +120,10 @@ class Figures:
         waits = [self.beyond(SQLITE, MEMORY, kind, p99) for kind in COMMITS_WAITED]
         first = [self.beyond(SQLITE, PROVIDER, "streams", value) for value in (first_p50, first_p99)]
         grown = spread(each.grown_kb for each in self.samples(SQLITE, "streams") if each.round == 0)
-        what = (f"first token after the provider's, {streams} streams, p50", "  p99")
+        what = [f"first token after the provider's, {streams} streams, {which}" for which in ("p50", "p99")]
         return [
             _at_most("commits waited for, p99, 64 in flight", waits[0], COMMIT_MS_MAX, "{:.1f} ms"),
-            _at_most("  p99, 50 requests a second", waits[1], COMMIT_MS_MAX, "{:.1f} ms"),
+            _at_most("commits waited for, p99, 50 a second", waits[1], COMMIT_MS_MAX, "{:.1f} ms"),
             _at_most(what[0], first[0], FIRST_TOKEN_MS_MAX[0], "{:.2f} ms"),
             _at_most(what[1], first[1], FIRST_TOKEN_MS_MAX[1], "{:.2f} ms"),
             _at_most("memory a stream", grown, STREAM_KB_MAX, "{:.0f} KB"),
