@@ -16,7 +16,7 @@ PRICES = {A: (1_000, 10_000), B: (3_000, 30_000)}  # nano-USD for a token of pro
 PROMPT = "hello"
 CREDIT = 1_000_000_000
 
-SILENT_S = "1s"  # for a provider that would never answer: nothing that answers is ever under it
+SILENT_S = "1.5s"  # for a provider that would never answer: nothing that answers is ever under it
 HASTY_S = "3s"  # for a whole call, of which three tokens come at once
 
 

@@ -68,6 +68,11 @@ class Fault:
     said_with_finish: bool = False  # the usage comes no later than the finish
     said_so_far: bool = False  # the usage so far comes with every token
 
+    @property
+    def waits(self) -> bool:
+        """Most of its time is spent on waiting for a limit to pass."""
+        return self.silent or self.hasty or (self.stream is not None and "stall" in self.stream.scenario)
+
 
 def both(
     name: str, means: str, scenario: str, then: Then, error: tuple[int, str] = (502, "provider_error"), **more: object
@@ -257,7 +262,7 @@ ODD = [
     odd("usage unasked", "the usage comes asked for or not", "usage=final"),
     odd("usage null", "`usage: null` in every event but one", "usage=null_everywhere"),
     odd("usage so far", "the usage so far in every event", "usage=cumulative", said_with_finish=True, said_so_far=True),
-    both("single bytes", "one byte at a time", "split=1", Then.ANSWERS),
+    both("small pieces", "eight bytes at a time", "split=8", Then.ANSWERS),
     both("interim", "100 and 103 before the answer", "fault=interim", Then.ANSWERS),
     both("surplus", "a second answer after each one asked for", "fault=surplus", Then.ANSWERS, before="fault=surplus"),
     both("hangup", "it closes the connection after each answer", "fault=hangup", Then.ANSWERS, before="fault=hangup"),

@@ -1,7 +1,7 @@
 """Plays cells: a real router with books on disk, two simulated providers, and a client. What came of each is for
 verdict.py to judge.
 
-Cells are played at the same time, up to AT_ONCE: each has its own model, providers and wallet.
+Cells are played at the same time: each has its own model, providers and wallet.
 """
 
 import asyncio
@@ -29,7 +29,8 @@ from tollway.domain.record import CallRecord
 from tollway.ledger import operator
 from tollway.simulator import Attempt, Simulator
 
-AT_ONCE = 16
+AT_ONCE = 6  # as many as keep a core busy: more would only let each of them wait longer
+WAITING_AT_ONCE = 16  # beside them, of those that do little else
 CELL_S_MAX = 30.0  # what hangs: ten times what the slowest cell takes by its limits
 IDLE_S_MAX = 10.0  # for the router to leave the providers that nobody waits for
 PATIENT = "30s"  # of keep-alives: none comes, so that a status is what is told
@@ -63,7 +64,8 @@ class Stage:
     def __init__(self, router: Running, addresses: "Addresses") -> None:
         self._router = router
         self._addresses = addresses
-        self._free = asyncio.Semaphore(AT_ONCE)
+        self._busy = asyncio.Semaphore(AT_ONCE)
+        self._waiting = asyncio.Semaphore(WAITING_AT_ONCE)
 
     async def play(self, cells: Iterable[Cell], client: Client) -> list[Played]:
         """Every cell, in their order."""
@@ -95,7 +97,7 @@ class Stage:
             holder.release(cell.tag)
 
     async def _bounded(self, cell: Cell, client: Client) -> Played:
-        async with self._free:
+        async with self._waiting if cell.fault.waits else self._busy:
             played = Played(cell, Seen())
             try:
                 async with asyncio.timeout(CELL_S_MAX):
