@@ -259,7 +259,7 @@ async def test_what_is_to_be_asked_directly_is() -> None:
 @pytest.mark.parametrize(
     "said",
     [
-        b"HTTP/1.1 407 Proxy Authentication Required\r\nproxy-authenticate: Basic\r\n\r\n",
+        b"HTTP/1.1 407 What is c2VjcmV0\r\nproxy-authenticate: Basic\r\n\r\n",
         b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 3\r\n\r\nbad",
         b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
         b"SSH-2.0-x\r\n\r\n",

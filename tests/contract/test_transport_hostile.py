@@ -214,6 +214,22 @@ async def test_what_came_on_an_idle_connection_is_noticed_before_the_next_turn_o
         assert len(server.connections) == 2
 
 
+async def test_a_provider_that_says_no_more_while_a_request_goes_out_is_not_waited_for(transport: Transport) -> None:
+    answered = asyncio.Event()
+
+    async def script(connection: Connection) -> None:
+        await connection.head()
+        connection.writer.write_eof()
+        await answered.wait()  # the rest of the request is not read
+
+    async with RawServer(script) as server:
+        with pytest.raises(ProviderFault) as caught:
+            await transport.send(post(server.url, b"x" * (32 << 20)))
+        answered.set()
+    assert caught.value.outcome == "connect_failed"
+    assert caught.value.detail.startswith("reset before an answer")
+
+
 # --- answers without a body, and connections that say how long they last
 
 

@@ -23,6 +23,7 @@ AT_ONCE_BYTES_MAX = (
 )  # a larger request body is written in pieces of this size, as fast as the provider takes it
 
 _TIMEOUT = re.compile(rb"(?:^|[,;\s])timeout\s*=\s*(\d{1,6})\b", re.IGNORECASE)
+_FRAMES = frozenset({b"content-length", b"transfer-encoding"})
 
 
 class Unreadable(Exception):
@@ -145,11 +146,12 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> None:
         response = self._response
-        if response is None:
-            self._lost = True  # the transport closes itself
-        elif response.status and not response.fields.keys() & {b"content-length", b"transfer-encoding"}:
+        if response is not None and response.status and not response.fields.keys() & _FRAMES:
             self._keep = False
             self._finish(response)  # a body that lasts until the connection ends
+        else:
+            self._fail(None)
+            self.drop()  # what is still unsent will not be answered either
 
     def pause_writing(self) -> None:
         self._write_paused = True

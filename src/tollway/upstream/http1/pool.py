@@ -79,9 +79,11 @@ class Pool:
         now = self._loop.time()
         self._sweeping = None
         for place, idle in list(self._idle.items()):
-            kept = [connection for connection in idle if connection.usable(now)]
+            kept = []
             for connection in idle:
-                if connection not in kept:
+                if connection.usable(now):
+                    kept.append(connection)
+                else:
                     connection.drop()
             if kept:
                 self._idle[place] = kept

@@ -5,13 +5,15 @@ It must not know what goes through.
 
 import asyncio
 import re
+from http import HTTPStatus
 
 from tollway.domain.proxies import Proxy
 from tollway.upstream.http1.request import bracketed
 
 HEAD_BYTES_MAX = 16 << 10  # of a proxy's answer
 
-_STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})(?: ([\t -~]*))?\r\n")
+_STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})(?: [\t -~]*)?\r\n")
+_PHRASES = {status.value: f" {status.phrase}" for status in HTTPStatus}  # a proxy's own might say what it was told
 
 
 class ProxyRefused(OSError):
@@ -55,7 +57,7 @@ class Tunnel(asyncio.Protocol):
             else:
                 self._opened.set_result(None)
         elif status[1][:1] != b"1":
-            self._fail(f"the proxy refuses: {status[1].decode()} {(status[2] or b'').decode()}".rstrip())
+            self._fail(f"the proxy refuses: {status[1].decode()}{_PHRASES.get(int(status[1]), '')}")
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._fail("the proxy closed the connection")
