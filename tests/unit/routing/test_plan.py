@@ -358,7 +358,7 @@ def situations(draw: st.DrawFn) -> tuple[Call, Catalog, dict[str, Standing], int
         features=draw(st.sampled_from([(), ("web_search",)])),
     )
     keys = st.sampled_from([f"{p}:{m}" for p, m in served])
-    standings = draw(st.dictionaries(keys, st.sampled_from(["troubled", "cooling"])))
+    standings = draw(st.dictionaries(keys, st.sampled_from(["troubled", "cooling", "probing"])))
     return asked, made, standings, draw(st.integers(0, 2**63))
 
 
@@ -410,7 +410,7 @@ def test_preferences_are_kept_to_and_the_order_is_respected_within_each_model(si
         assert asked.features <= tried.tariff.buy.features.keys()
         listed = tried.provider in preferences.order
         place = preferences.order.index(tried.provider) if listed else len(preferences.order)
-        standing = [None, "troubled", "cooling"].index(standings.get(tried.key))
+        standing = {None: 0, "probing": 0, "troubled": 1, "cooling": 2}[standings.get(tried.key)]
         places.append((models.index(tried.model), place, standing))
     assert pins or places == sorted(places)
     assert preferences.allow_fallbacks or len(got.candidates) == 1

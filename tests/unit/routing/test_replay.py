@@ -86,7 +86,7 @@ figures = st.none() | st.builds(
 def test_a_decision_comes_out_again_from_its_record(data: st.DataObject, call: Call, seed: int) -> None:
     made = served(data.draw)
     keys = [f"{provider}:{model}" for model in MODELS for provider in PROVIDERS]
-    standings = data.draw(st.dictionaries(st.sampled_from(keys), st.sampled_from(["troubled", "cooling"])))
+    standings = data.draw(st.dictionaries(st.sampled_from(keys), st.sampled_from(["troubled", "cooling", "probing"])))
     known = data.draw(st.fixed_dictionaries(dict.fromkeys(keys, figures)))
     try:
         whole = plan(call, made, standings, seed=seed, measured=lambda p, m: known[f"{p}:{m}"])
