@@ -135,7 +135,7 @@ def test_a_router_with_few_files_serves_what_fits_and_never_runs_out_of_them(pro
 
 BAD = 40  # of each kind
 IMPATIENT = 'slow_reader = "500ms"\nslow_sender = "500ms"\nmax_connections = 400'
-DEAF = 10
+DEAF = 6
 DEAF_NANO_USD_MIN = 1_000 * 10_000  # far fewer tokens than the system's buffers hold
 DEAF_BYTES_MAX = 600_000  # of memory, while nobody reads: our buffers of 64 KB, the parser's, the provider's
 HEAD = b"GET /healthz HTTP/1.1\r\nhost: x\r\n"

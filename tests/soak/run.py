@@ -133,14 +133,22 @@ async def watched(folder: Path, provider: str, seed: int, leaks: tuple[str, ...]
             yield Watched(process, books, http, callers)
 
 
-async def soak(folder: Path, seconds: float, seed: int, leaks: tuple[str, ...] = (), rest_s: float = REST_S) -> Outcome:
+async def soak(
+    folder: Path,
+    seconds: float,
+    seed: int,
+    leaks: tuple[str, ...] = (),
+    *,
+    rest_s: float = REST_S,
+    primed: int = PRIMING_CALLS,
+) -> Outcome:
     """Load for so long, and then at most `rest_s` for all that was under way to end. `leaks` makes the router one that
     has them (leaking.py)."""
     with simulator(folder) as provider:
         async with watched(folder, provider.url, seed, leaks) as made:
             priming = Callers(made.callers.place, made.callers.wallets, random.Random(seed), RATE)
             priming.start()
-            await until(lambda: priming.calls.total() >= PRIMING_CALLS, 60)
+            await until(lambda: priming.calls.total() >= primed, 60)
             await priming.stop()
             before = await made.rest(rest_s)
             made.callers.start()
@@ -148,6 +156,8 @@ async def soak(folder: Path, seconds: float, seed: int, leaks: tuple[str, ...] =
             await made.callers.stop()
             after = await made.rest(rest_s, before)
             found = audit(made.books)
+            if leaks:
+                made.process.running.kill()  # it would wait for what will never end
             return Outcome(
                 rows(before, made.samples, after), made.callers.calls, made.callers.bad, reloads, _differences(found)
             )
