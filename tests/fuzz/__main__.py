@@ -37,6 +37,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make fuzz", description=__doc__)
     parser.add_argument("--seconds", type=int, default=300, help="over all targets (300)")
     parser.add_argument("--target", choices=sorted(TARGETS), action="append", help="only this one; may be repeated")
+    parser.add_argument("--seed", type=int, default=0, help="of what is tried; the same finds the same (any)")
     parser.add_argument("--keep", action="store_true", help="add to the corpus what reaches something new")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="try one input on the target that is named")
     given = parser.parse_args()
@@ -51,7 +52,7 @@ def main() -> int:
             "fuzzing needs atheris, which make fuzz installs (Linux on x86_64); make test tries the corpus without it"
         )
         return 2
-    ran = [fuzz(name, max(1, given.seconds // len(names))) for name in names]
+    ran = [fuzz(name, max(1, given.seconds // len(names)), given.seed) for name in names]
     if given.keep:
         for name in names:
             keep(name)
@@ -59,8 +60,8 @@ def main() -> int:
     return int(any(one.crash for one in ran))
 
 
-def fuzz(target: str, seconds: int) -> Ran:
-    """Try `target` for `seconds`, from its corpus and what earlier runs found."""
+def fuzz(target: str, seconds: int, seed: int) -> Ran:
+    """Try `target` for `seconds`, from its corpus and what earlier runs found. A `seed` of 0 is any."""
     found = FOUND / target
     found.mkdir(parents=True, exist_ok=True)
     before = set(found.iterdir())
@@ -70,6 +71,7 @@ def fuzz(target: str, seconds: int) -> Ran:
         target,
         seconds + START_S_MAX,
         f"-max_total_time={seconds}",
+        f"-seed={seed}",
         f"-max_len={INPUT_BYTES_MAX}",
         f"-timeout={INPUT_S_MAX}",
         f"-rss_limit_mb={MEMORY_MB_MAX}",
