@@ -23,7 +23,7 @@ import uvloop
 
 from tollway.wire import json
 
-GRACE_S = 60.0  # how long the last answers may take after the deadline
+GRACE_S = 120.0  # how long the last answers may take after the deadline
 ERROR_BYTES_MAX = 300  # of the first bad answer, to show what went wrong
 CONNECTIONS_MAX = 4_096
 TOKEN = re.compile(rb'"content": ?"[^"]')  # text in an event; a role-only opening has none, or an empty one

@@ -200,6 +200,8 @@ class Bench:
                     if gateway.required:
                         raise
                     self.result.not_run[f"{gateway.name}: {kind}"] = str(error)
+                    gateway.stop()  # what it still does of that would be counted as the next load's
+                    gateway.start()
         gateway.answered += answered
 
     def _sample(self, number: int, kind: Kind, target: Gateway) -> Sample:
