@@ -59,12 +59,13 @@ def test_each_thing_that_does_not_come_back_is_one() -> None:
 
 async def test_a_router_that_leaks_is_found_out(tmp_path: Path) -> None:
     outcome = await soak(tmp_path, SECONDS, SEED, tuple(LEAKS), rest_s=1.0, primed=50)
-    found = [row.what for row in outcome.rows if row.leaks]
-    assert found == [
+    found = {row.what for row in outcome.rows if row.leaks}
+    # Idle connections to providers grow old in 15 seconds, which are not waited for here: they may be left too.
+    assert found - {"connections to providers"} == {
         "memory kept for good by the calls, MB",
         "open files",
         "tasks",
         "connections of callers",
         "money held, nano-USD",
-    ]
+    }
     assert len(outcome.faults) == len(found)
