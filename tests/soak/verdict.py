@@ -11,7 +11,7 @@ from statistics import median
 
 MB = 1_000_000
 WARM_UP_SHARE = 0.3  # of a run: until caches are full, and the allocator has what a load takes
-GROWTH_BYTES = 5 * MB  # of noise: an allocator asks the system for 1 MB at a time
+GROWTH_BYTES = 10 * MB  # of noise: an allocator takes memory by the megabyte, and caches fill for minutes
 GROWTH_BYTES_A_CALL = 150  # and what is told apart from it: the smallest thing kept for each call
 FILES_MORE = 4  # connections to the books and to providers that are opened when first needed
 
