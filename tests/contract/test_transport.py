@@ -9,7 +9,7 @@ import socket
 import msgspec
 import pytest
 
-from helpers.raw_server import Connection, RawServer, client_sockets
+from helpers.raw_server import Connection, RawServer, Script, client_sockets
 from helpers.transports import CHUNKED, HELLO, OK, READ_BYTES_MAX, Play, fetch, post, read_all
 from helpers.until import until
 from tollway.domain.errors import ProviderFault
@@ -253,6 +253,103 @@ async def test_bytes_are_given_as_they_come(transport: Transport) -> None:
             turns.put_nowait(piece)
             assert await response.read() == piece
         assert await response.read() == b""
+        response.close()
+
+
+def spoken(gate: asyncio.Queue[bytes | None]) -> Script:
+    """A body in chunks, each sent when it is put into `gate`; None ends it."""
+
+    async def script(connection: Connection) -> None:
+        await connection.request()
+        await connection.send(CHUNKED)
+        while (piece := await gate.get()) is not None:
+            await connection.send(b"%x\r\n%s\r\n" % (len(piece), piece))
+        await connection.send(b"0\r\n\r\n")
+        await connection.request()
+
+    return script
+
+
+async def test_what_is_pumped_is_taken_in_the_moment_it_comes_and_read_goes_on_where_it_was_left(
+    transport: Transport,
+) -> None:
+    gate: asyncio.Queue[bytes | None] = asyncio.Queue()
+    taken: list[bytes] = []
+
+    def take(data: bytes) -> bool:
+        taken.append(data)
+        if len(taken) < 3:
+            gate.put_nowait(b"%d" % len(taken))
+        return len(taken) < 3
+
+    async with RawServer(spoken(gate)) as server:
+        response = await transport.send(post(server.url))
+        gate.put_nowait(b"0")
+        await response.pump(take)
+        assert taken == [b"0", b"1", b"2"]
+        gate.put_nowait(b"more")
+        assert await response.read() == b"more"
+        gate.put_nowait(b"last")
+        gate.put_nowait(None)
+        await response.pump(lambda data: taken.append(data) is None)
+        assert taken[3:] == [b"last"]
+        assert await response.read() == b""
+        response.close()
+
+
+async def test_what_came_before_it_is_pumped_is_taken_first(transport: Transport) -> None:
+    async with RawServer(Play(HELLO)) as server:
+        response = await transport.send(post(server.url))
+        taken: list[bytes] = []
+        await response.pump(lambda data: taken.append(data) is None)
+        await response.pump(lambda data: taken.append(data) is None)
+        assert (b"".join(taken), await response.read()) == (b"hello", b"")
+        response.close()
+
+
+async def test_a_pump_ends_where_a_body_breaks_off_and_read_says_so(transport: Transport) -> None:
+    async with RawServer(Play(OK + b"content-length: 9\r\n\r\nhello", "close")) as server:
+        response = await transport.send(post(server.url))
+        taken: list[bytes] = []
+        await response.pump(lambda data: taken.append(data) is None)
+        assert b"".join(taken) == b"hello"
+        with pytest.raises(ProviderFault) as caught:
+            await response.read()
+        assert caught.value.outcome == "cut"
+        response.close()
+
+
+async def test_what_a_taker_raises_comes_out_and_the_rest_can_be_read(transport: Transport) -> None:
+    gate: asyncio.Queue[bytes | None] = asyncio.Queue()
+
+    def take(data: bytes) -> bool:
+        raise ProviderFault("malformed", data.decode())
+
+    async with RawServer(spoken(gate)) as server:
+        response = await transport.send(post(server.url))
+        pumping = asyncio.ensure_future(response.pump(take))
+        await asyncio.sleep(0)
+        gate.put_nowait(b"bad")
+        with pytest.raises(ProviderFault, match="bad"):
+            await pumping
+        gate.put_nowait(b"rest")
+        assert await response.read() == b"rest"
+        response.close()
+
+
+async def test_a_pump_that_is_cancelled_takes_nothing_more(transport: Transport) -> None:
+    gate: asyncio.Queue[bytes | None] = asyncio.Queue()
+    taken: list[bytes] = []
+    async with RawServer(spoken(gate)) as server:
+        response = await transport.send(post(server.url))
+        pumping = asyncio.ensure_future(response.pump(lambda data: taken.append(data) is None))
+        await asyncio.sleep(0)
+        pumping.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await pumping
+        gate.put_nowait(b"later")
+        assert await response.read() == b"later"
+        assert taken == []
         response.close()
 
 

@@ -20,7 +20,7 @@ class Conversation:
 
     def __init__(self, *, total: float = 1_000, **wire: Any) -> None:
         self.wire = Wire(**wire)
-        self.reply = Reply(self.wire, "request-1", challenge=b"Sign-In-With-X domain=here")
+        self.reply = Reply(self.wire, "request-1", challenge=b"Sign-In-With-X domain=here", write=self.wire.write)
         self.watch = CallWatch(total)
 
     async def write(self, data: bytes = EVENT) -> None:

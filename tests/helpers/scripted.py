@@ -66,6 +66,10 @@ class ScriptedResponse:
         assert isinstance(step, bytes)
         return step
 
+    async def pump(self, take: Callable[[bytes], bool]) -> None:
+        while (data := await self.read()) and take(data):
+            pass
+
     def close(self) -> None:
         self.closed += 1
 
@@ -137,6 +141,8 @@ class KeepingObserver(NullObserver):
 class Wire:
     """ASGI's `send` as servers do it: waits while the client doesn't read, then writes; refuses what makes no sense."""
 
+    at_once = False  # it takes what it can without being waited for, as our own server does
+
     def __init__(self, *, gone: bool = False) -> None:
         self.status: int | None = None
         self.headers: dict[bytes, bytes] = {}
@@ -159,6 +165,13 @@ class Wire:
     @property
     def body(self) -> bytes:
         return b"".join(self.parts)
+
+    def write(self, data: bytes) -> bool:
+        """domain.waiting.Client.write."""
+        if not self.at_once or self.status is None or self.complete or self.gone or not self._reads.is_set():
+            return False
+        self.parts.append(data)
+        return True
 
     async def __call__(self, message: Mapping[str, Any]) -> None:
         self.sends += 1

@@ -98,6 +98,12 @@ class Keeper:
             self.left = True
             await self._reply.quiet()
 
+    def write_now(self, data: bytes) -> bool:
+        if self.left or not self._reply.write_now(data):
+            return False
+        self._take(data)
+        return True
+
     # --- as the call's watch, to those who look after the client
 
     async def wait(self, awaitable: Coroutine[Any, Any, T]) -> T:

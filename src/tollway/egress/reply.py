@@ -142,14 +142,20 @@ class Reply:
     async def write(self, data: bytes, watch: ClientWatch, slow_reader_s: float) -> None:
         """Relay bytes of a stream, starting it if need be. Raises Interrupted when the client takes too long, or is
         gone."""
-        if self._comment is None and self._write_now(data):
-            self._last_write = asyncio.get_running_loop().time()
+        if self.write_now(data):
             return
         watch.limit("slow_reader", slow_reader_s)
         try:
             await watch.wait(self._through(data, more=True))
         except OSError:
             raise _gone(watch) from None
+
+    def write_now(self, data: bytes) -> bool:
+        """As `write`, where that needs no waiting: False where it does, and nothing was written."""
+        if self._comment is not None or not self._write_now(data):
+            return False
+        self._last_write = asyncio.get_running_loop().time()
+        return True
 
     async def finish(self, data: bytes, watch: Watch, slow_reader_s: float) -> None:
         """The last bytes of a stream: they are said even if the call's time is up. Raises Interrupted as `write`."""

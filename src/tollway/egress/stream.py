@@ -6,6 +6,7 @@ This room knows when an answer is whole; what it costs is not its affair.
 """
 
 import contextlib
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
@@ -33,11 +34,15 @@ class Source(Protocol):
 
     async def next(self) -> list[StreamEvent] | None: ...
 
+    async def flow(self, take: Callable[[list[StreamEvent]], bool]) -> None: ...
+
 
 class Sink(Protocol):
     """Where events go: a Reply, or who keeps them as well (replay.py)."""
 
     async def write(self, data: bytes, watch: Watch, slow_reader_s: float) -> None: ...
+
+    def write_now(self, data: bytes) -> bool: ...
 
 
 class Relayed(msgspec.Struct):
@@ -66,6 +71,7 @@ async def relay(
 ) -> Relayed:
     """Send events on until the stream is whole, broken, or nobody is there to read it."""
     withheld = _Withheld()
+    passing = _Passing(reading, reply, watch, limits.idle)
     events: list[StreamEvent] | None = opening
     in_grace = False
     try:
@@ -84,18 +90,53 @@ async def relay(
             elif not in_grace:
                 in_grace = True  # it runs from the last finish, whatever else comes
                 watch.limit("usage_grace", USAGE_GRACE_S)
-            events = await source.next()
+            events = await _more(source, reading, passing)
     except ProviderFault as fault:
         if not reading.whole:
             return Relayed("provider_failed", withheld.events, fault=fault)
         # Every choice had finished: what broke is the transport of an answer that is whole.
     except Interrupted as interrupted:
+        for event in passing.left() or ():  # they came in the moment of the interruption
+            reading.note(event)
         return _interrupted(interrupted.reason, withheld.events)
     # [DONE] without any finish reason is a provider that gives none; with some of them it is one that lost the rest.
     if reading.whole or (source.done and not reading.finished):
         return Relayed("complete", withheld.events)
     cut = ProviderFault("cut", "the stream ended before the answer did")
     return Relayed("provider_failed", withheld.events, fault=cut)
+
+
+class _Passing:
+    """Passes ordinary events on in the moment they come, and leaves whatever has to be acted on, or waited for."""
+
+    __slots__ = ("_idle_s", "_left", "_reading", "_reply", "_watch")
+
+    def __init__(self, reading: Reading, reply: Sink, watch: Watch, idle_s: float) -> None:
+        self._reading = reading
+        self._reply = reply
+        self._watch = watch
+        self._idle_s = idle_s
+        self._left: list[StreamEvent] | None = None
+
+    def take(self, events: list[StreamEvent]) -> bool:
+        for event in events:
+            if event.finished or event.usage is not None or not event.data:
+                self._left = events
+                return False
+        if not events:
+            return True  # comments and noise
+        if not self._reply.write_now(events[0].data if len(events) == 1 else b"".join([e.data for e in events])):
+            self._left = events
+            return False
+        for event in events:
+            self._reading.note(event)
+        self._watch.limit("idle", self._idle_s)
+        return True
+
+    def left(self) -> list[StreamEvent] | None:
+        """What `take` said False to, once."""
+        left, self._left = self._left, None
+        return left
 
 
 class _Withheld:
@@ -110,6 +151,17 @@ class _Withheld:
     def add(self, data: bytes) -> None:
         self.events.append(data)
         self.size += len(data)
+
+
+async def _more(source: Source, reading: Reading, passing: _Passing) -> list[StreamEvent] | None:
+    """The next events that aren't passed on already; None at the end of the body."""
+    if not reading.finished:
+        await source.flow(passing.take)
+        if (left := passing.left()) is not None:
+            return left
+        if source.done:
+            return []
+    return await source.next()
 
 
 def _sort(events: list[StreamEvent], reading: Reading, withheld: _Withheld) -> bytes:

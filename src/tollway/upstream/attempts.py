@@ -100,6 +100,17 @@ class OpenStream:
         self._at_eof = True
         return self._reader.end() or None
 
+    async def flow(self, take: Callable[[list[StreamEvent]], bool]) -> None:
+        """Give events to `take` in the moment they come, until it says False, or something else is to be known: `next`
+        and `done` tell what. No task is woken for an event that `take` is done with. Waits and raises as `next`."""
+        reader = self._reader
+        if reader.fault is None and not self._at_eof:
+
+            def fed(data: bytes) -> bool:
+                return take(reader.feed(data)) and reader.fault is None and not reader.done
+
+            await self._watch.wait(self._response.pump(fed))
+
     def close(self) -> None:
         self._response.close()
 

@@ -60,6 +60,9 @@ class HeldResponse:
     async def read(self) -> bytes:
         return await self._response.read()
 
+    async def pump(self, take: Callable[[bytes], bool]) -> None:
+        await self._response.pump(take)
+
     def close(self) -> None:
         self._leave()
         self._response.close()

@@ -8,7 +8,7 @@ import pytest
 
 from helpers.conversation import SLOW_S
 from helpers.relayed import Stage, after, slow
-from helpers.scripted import DONE, ERROR, SILENCE, USAGE, chunk
+from helpers.scripted import DONE, ERROR, SILENCE, USAGE, Wire, chunk
 from helpers.virtual_time import now, virtual_time
 from tollway.domain.answer import Reading
 from tollway.domain.errors import NoProviderAvailable, ProviderFault
@@ -20,6 +20,12 @@ CUT = ProviderFault("cut", "reset")
 
 
 # --- errors
+
+
+@pytest.fixture(autouse=True, params=[False, True], ids=["waited for", "at once"])
+def _server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under a server that has to be waited for, and under one that takes at once what it can."""
+    monkeypatch.setattr(Wire, "at_once", request.param)
 
 
 def frame_of(data: bytes) -> Any:

@@ -9,6 +9,7 @@ import pytest
 
 from helpers.conversation import EVENT, SLOW_S, Conversation
 from helpers.metered import call
+from helpers.scripted import Wire
 from helpers.virtual_time import now, virtual_time
 from tollway.domain.answer import Answer, Reading
 from tollway.domain.claims import Claim, Kept
@@ -43,6 +44,12 @@ RECORD = CallRecord(
 )
 POSTED = Posted(charged=1_500_000, loss=0, available=2_000_000_000)
 PLAN = Plan(candidates=(), seed=0, caps={"p:m": 7})
+
+
+@pytest.fixture(autouse=True, params=[False, True], ids=["waited for", "at once"])
+def _server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under a server that has to be waited for, and under one that takes at once what it can."""
+    monkeypatch.setattr(Wire, "at_once", request.param)
 
 
 class Keeping(Conversation):

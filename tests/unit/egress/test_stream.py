@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from helpers.conversation import SLOW_S
 from helpers.relayed import IDLE_S, Stage, after, slow, told
-from helpers.scripted import DONE, ERROR, ROLE, SILENCE, USAGE, chunk, event
+from helpers.scripted import DONE, ERROR, ROLE, SILENCE, USAGE, Wire, chunk, event
 from helpers.virtual_time import VirtualTimeLoop, now, virtual_time
 from tollway.domain.errors import ProviderFault
 from tollway.egress.stream import USAGE_GRACE_S, WITHHELD_BYTES_MAX
@@ -18,6 +18,12 @@ from tollway.egress.stream import USAGE_GRACE_S, WITHHELD_BYTES_MAX
 STOP = chunk(finish="stop")
 A, B = chunk("a"), chunk("b")
 CUT = ProviderFault("cut", "reset")
+
+
+@pytest.fixture(autouse=True, params=[False, True], ids=["waited for", "at once"])
+def _server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under a server that has to be waited for, and under one that takes at once what it can."""
+    monkeypatch.setattr(Wire, "at_once", request.param)
 
 
 # --- at once, and withheld

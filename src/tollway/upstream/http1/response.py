@@ -4,7 +4,7 @@ It must not know how the bytes got here; that it is read slowly it says through 
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from tollway.domain.errors import ProviderFault
@@ -31,6 +31,7 @@ class Response:
         "_cause",
         "_headers",
         "_loop",
+        "_pumping",
         "_source",
         "_waiter",
         "broken",
@@ -54,6 +55,7 @@ class Response:
         self._source: Source | None = source  # until it ended
         self._headers: Mapping[str, str] | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._pumping: Callable[[], bool] | None = None  # takes what is there; False: its reader has to be woken
         self._loop = loop
 
     @property
@@ -82,6 +84,28 @@ class Response:
             await self._more()
         return self._take()
 
+    async def pump(self, take: Callable[[bytes], bool]) -> None:
+        on = True
+        failure: BaseException | None = None
+
+        def pumping() -> bool:
+            nonlocal on, failure
+            try:
+                while self.size and on:
+                    on = take(self._take())
+            except Exception as error:  # not the connection's to handle: it has called us
+                on, failure = False, error
+            return on and not self.ended
+
+        while pumping():
+            self._pumping = pumping
+            try:
+                await self._more()
+            finally:
+                self._pumping = None
+        if failure is not None:
+            raise failure
+
     def close(self) -> None:
         source = self._source
         if source is not None:
@@ -95,6 +119,8 @@ class Response:
 
     def wake(self) -> None:
         """Something came."""
+        if self._pumping is not None and self._pumping():
+            return
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
