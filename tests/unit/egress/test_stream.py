@@ -320,3 +320,21 @@ async def test_nothing_that_came_with_the_event_too_much_is_lost_from_a_whole_an
     relayed = await stage.relay()
     assert told(relayed) == ("complete", None, None)
     assert stage.wire.body == A
+
+
+@virtual_time
+async def test_events_that_come_in_the_moment_a_client_leaves_are_read_though_nobody_is_sent_them() -> None:
+    stage = Stage(A)
+
+    async def pump(take: Any) -> None:
+        assert not take(B + STOP)
+        stage.watch._loop.call_soon(stage.watch.stop, "client_left")
+        await asyncio.Event().wait()
+
+    stage.response.pump = pump  # type: ignore[method-assign]
+    stage.opening = stage.source._reader.feed(A)
+    relayed = await stage.relay()
+    assert told(relayed) == ("client_left", "client_left", None)
+    assert stage.wire.parts == [A]
+    assert stage.reading.finish_reasons == ("stop",)
+    assert stage.reading.text_bytes == 2
