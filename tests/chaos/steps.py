@@ -139,6 +139,16 @@ def _watch_reply(fuse: Fuse) -> None:
 
         _replace(Reply, name, watched)
 
+    write_now = Reply.write_now
+
+    @functools.wraps(write_now)
+    def write_now_watched(self: Reply, data: bytes) -> bool:
+        written = write_now(self, data)
+        if written:
+            fuse.burn("mid_stream")
+        return written
+
+    _replace(Reply, "write_now", write_now_watched)
     after("write", "mid_stream", lambda *_: True)
     after("finish", "after_last_byte", lambda *_: True)
     after("json", "after_last_byte", lambda status, *_: bool(status == 200))
