@@ -11,7 +11,9 @@ from typing import Any
 
 from tollway.ledger.sqlite.queries import QUERIES
 
-ROWS_MAX = 64  # written by one statement: with twice as many it gains nothing more
+# How many rows are written by one statement. A commit has few of a kind at an ordinary rate, and they are to be one
+# statement; with twice as many as the most it gains nothing more.
+COUNTS = (64, 48, 32, 24, 16, 12, 8, 7, 6, 5, 4, 3, 2, 1)
 PARAMETERS_MAX = 999  # of one statement, in SQLite before 3.32
 
 _ROW = re.compile(r"VALUES (\((?:[^()]|\([^()]*\))*\))")  # a value may be in brackets
@@ -20,18 +22,18 @@ Steps = tuple[tuple[int, str], ...]  # how many parameters a statement takes, an
 
 
 def steps_of(query: str) -> Steps:
-    """The statements that write 64, 32, 16 ... 1 rows of what `query` writes one of; `query` alone if it isn't an
-    INSERT of values."""
+    """The statements that write COUNTS rows of what `query` writes one of; `query` alone if it isn't an INSERT of
+    values."""
     width = query.count("?")
     found = _ROW.search(query)
     if found is None:
         return ((width, query),)
     before, row, after = query[: found.start(1)], found[1], query[found.end(1) :]
-    steps, count = [], 1
-    while count <= ROWS_MAX and count * width <= PARAMETERS_MAX:
-        steps.append((count * width, before + ", ".join([row] * count) + after))
-        count *= 2
-    return tuple(reversed(steps))
+    return tuple(
+        (count * width, before + ", ".join([row] * count) + after)
+        for count in COUNTS
+        if count * width <= PARAMETERS_MAX or count == 1
+    )
 
 
 _STEPS = {name: steps_of(query) for name, query in QUERIES.items()}

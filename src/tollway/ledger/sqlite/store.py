@@ -3,10 +3,11 @@
 Knows how memory and disk are kept alike; what may be booked is the book's business, how rows are written the writer's.
 
 A command's way: what memory lacks is loaded (`_load`); the book decides and memory is changed at once; the rows join
-the queued batch; when the writer is free, that batch is sealed and handed over, and a new one begun. So a batch holds
-whatever was booked while the last commit ran, rows go to disk first in, first out, and memory is ahead of the disk by
-at most two batches. A commit that fails takes both of them: their senders are told, memory is rebuilt from disk, and
-nothing is booked until a probe has been committed.
+the queued batch; when somebody waits for one of them (nobody does for a hold's, see `DECIDED`) and the writer is free,
+that batch is sealed and handed over, and a new one begun. So a batch holds whatever was booked while the last commit
+ran, rows go to disk first in, first out, and memory is ahead of the disk by at most two batches. A commit that fails
+takes both of them: their senders are told, memory is rebuilt from disk, and nothing is booked until a probe has been
+committed.
 """
 
 import asyncio
@@ -56,8 +57,10 @@ QUEUE_COMMANDS_MAX = 50_000  # waiting for the disk; a hold that finds more is r
 FORGET_EVERY_MS = 60_000
 RECOVER_DELAY_S_MIN = 0.05  # between attempts to commit a probe, doubled each time
 RECOVER_DELAY_S_MAX = 5.0
-NOTE_DELAY_S = 0.25  # how long what nobody waits for may wait for a commit that others need
-DECIDED = frozenset((Hold, NoteDelivery))  # commands that are answered before they are on disk
+RIDE_S_MAX = 0.1  # how long what nobody waits for may wait for a commit that others need
+# Commands that are answered before they are on disk. A hold that never gets there reserves nothing in books that are
+# read again: its call can't have been posted either, for rows go to disk in their order.
+DECIDED = frozenset((Hold, NoteDelivery))
 
 Phase = Literal["opening", "up", "down", "closing", "closed"]
 
@@ -234,7 +237,7 @@ class SqliteLedger:
             record = json.encode(decision.record) if decision.record is not None else None
             self._books.enter(decision)
             self._queued.add(decision, record, self._epoch)
-            if decision.transfer is None and isinstance(command, NoteDelivery):
+            if type(command) in DECIDED:
                 self._schedule_later()
             else:
                 self._schedule()
@@ -262,7 +265,7 @@ class SqliteLedger:
         """What nobody waits for rides with the next commit, and has one of its own only when there is no other."""
         if not self._scheduled_later:
             self._scheduled_later = True
-            self._loop.call_later(NOTE_DELAY_S, self._schedule_now)
+            self._loop.call_later(RIDE_S_MAX, self._schedule_now)
 
     def _schedule_now(self) -> None:
         self._scheduled_later = False
