@@ -108,6 +108,7 @@ class Reply:
         self.ended = False
         self._silence: asyncio.Handle | None = None
         self._silence_s = 0.0
+        self._time: Callable[[], float] = float  # the loop's, once somebody asks how long nothing was written
         self._last_write = 0.0
         self._writing = False  # nothing may come between the parts of a write
         self._comment: asyncio.Task[None] | None = None
@@ -136,6 +137,7 @@ class Reply:
         """From now on, after `seconds` without a byte, commit to 200 and send a comment; until the answer ends."""
         self._silence_s = seconds
         loop = asyncio.get_running_loop()
+        self._time = loop.time
         self._last_write = loop.time()
         self._silence = loop.call_later(seconds, self._on_silence)
 
@@ -154,7 +156,7 @@ class Reply:
         """As `write`, where that needs no waiting: False where it does, and nothing was written."""
         if self._comment is not None or not self._write_now(data):
             return False
-        self._last_write = asyncio.get_running_loop().time()
+        self._last_write = self._time()
         return True
 
     async def finish(self, data: bytes, watch: Watch, slow_reader_s: float) -> None:
@@ -191,7 +193,7 @@ class Reply:
                 await self._start_stream()
             self.ended = not more
             await self._send({"type": "http.response.body", "body": data, "more_body": more})
-            self._last_write = asyncio.get_running_loop().time()
+            self._last_write = self._time()
         finally:
             self._writing = False
 

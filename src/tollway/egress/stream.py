@@ -109,29 +109,29 @@ async def relay(
 class _Passing:
     """Passes ordinary events on in the moment they come, and leaves whatever has to be acted on, or waited for."""
 
-    __slots__ = ("_idle_s", "_left", "_reading", "_reply", "_watch")
+    __slots__ = ("_idle_s", "_left", "_limit", "_note", "_write_now")
 
     def __init__(self, reading: Reading, reply: Sink, watch: Watch, idle_s: float) -> None:
-        self._reading = reading
-        self._reply = reply
-        self._watch = watch
+        self._note = reading.note
+        self._write_now = reply.write_now
+        self._limit = watch.limit
         self._idle_s = idle_s
         self._left: list[StreamEvent] | None = None
 
     def take(self, events: list[StreamEvent]) -> bool:
-        for event in events:
-            if event.finished or event.usage is not None or not event.data:
-                self._left = events
-                return False
         if not events:
             return True  # comments and noise
-        if not self._reply.write_now(events[0].data if len(events) == 1 else b"".join([e.data for e in events])):
-            self._left = events
-            return False
         for event in events:
-            self._reading.note(event)
-        self._watch.limit("idle", self._idle_s)
-        return True
+            if event.finished or event.usage is not None or not event.data:
+                break
+        else:
+            if self._write_now(event.data if len(events) == 1 else b"".join([each.data for each in events])):
+                for event in events:
+                    self._note(event)
+                self._limit("idle", self._idle_s)
+                return True
+        self._left = events
+        return False
 
     def left(self) -> list[StreamEvent] | None:
         """What `take` said False to, once."""

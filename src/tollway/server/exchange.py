@@ -116,7 +116,10 @@ class Exchange:
         is `send` that waits."""
         if self._line.write_paused or not self.started or self.left:
             return False
-        self._write(data, more=True)
+        if self._length == CHUNKED and data and not self.complete:  # as `_write`, which every event would go through
+            self._line.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+        else:
+            self._write(data, more=True)
         return True
 
     def listen(self) -> None:

@@ -63,9 +63,7 @@ def connect(path: Path) -> sqlite3.Connection:
     # other connections too, and then whoever opens the books and leaves takes himself for the last and deletes the log.
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    connection = sqlite3.connect(
-        path, isolation_level=None, check_same_thread=False, cached_statements=STATEMENTS_KEPT
-    )
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=STATEMENTS_KEPT)
     return _prepared(connection, QUERIES["wait_for_locks"], QUERIES["use_wal"], QUERIES["sync_every_commit"])
 
 

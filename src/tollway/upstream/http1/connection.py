@@ -46,7 +46,6 @@ class Connection(asyncio.Protocol):
         "_on_free",
         "_on_lost",
         "_parser",
-        "_paused",
         "_poll",
         "_response",
         "_transport",
@@ -54,6 +53,7 @@ class Connection(asyncio.Protocol):
         "_write_paused",
         "idle_until",
         "keep_s",
+        "paused",
         "served",
     )
 
@@ -71,7 +71,7 @@ class Connection(asyncio.Protocol):
         self._fields: list[tuple[bytes, bytes]] = []
         self._unsent = memoryview(b"")
         self._write_paused = False
-        self._paused = False
+        self.paused = False
         self._lost = False
         self._keep = False
         self._complete = False
@@ -119,8 +119,8 @@ class Connection(asyncio.Protocol):
         return response
 
     def resume(self) -> None:
-        if self._paused and not self._lost:
-            self._paused = False
+        if self.paused and not self._lost:
+            self.paused = False
             self._transport.resume_reading()
 
     def drop(self) -> None:
@@ -181,8 +181,8 @@ class Connection(asyncio.Protocol):
         elif response.size != size:
             self._framing_bytes = 0
             response.wake()
-            if not self._paused and response.crowded:
-                self._paused = True
+            if response.size and not self.paused and response.crowded:
+                self.paused = True
                 self._transport.pause_reading()
         elif response.status:
             self._framing_bytes += len(data)

@@ -17,6 +17,8 @@ UNREAD_PARTS_MAX = 4096  # the same for a body of tiny chunks, each of which cos
 class Source(Protocol):
     """The connection that an answer comes on."""
 
+    paused: bool  # it reads nothing more for now
+
     def resume(self) -> None:
         """What was unread has been read."""
 
@@ -119,7 +121,8 @@ class Response:
 
     def wake(self) -> None:
         """Something came."""
-        if self._pumping is not None and self._pumping():
+        pumping = self._pumping
+        if pumping is not None and pumping():
             return
         waiter = self._waiter
         if waiter is not None and not waiter.done():
@@ -144,8 +147,11 @@ class Response:
 
     def _take(self) -> bytes:
         parts = self.parts
-        if len(parts) == 1 or self.size <= READ_BYTES_MAX:
-            data = parts[0] if len(parts) == 1 else b"".join(parts)
+        if len(parts) == 1:
+            data = parts.pop()
+            self.size = 0
+        elif self.size <= READ_BYTES_MAX:
+            data = b"".join(parts)
             parts.clear()
             self.size = 0
         else:
@@ -156,6 +162,7 @@ class Response:
             data = b"".join(parts[:count])
             del parts[:count]
             self.size -= size
-        if self._source is not None and self.size < READ_BYTES_MAX:
-            self._source.resume()
+        source = self._source
+        if source is not None and source.paused and self.size < READ_BYTES_MAX:
+            source.resume()
         return data
