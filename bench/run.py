@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 CACHE = HERE.parent / ".bench"
 ROUNDS_MAX = 20
-QUICK = Size(rounds=1, streams=100, streams_s=3.0, batch_s=2.0, latency_s=3.0, waiting_s=2.0)
+QUICK = Size(rounds=1, streams=100, streams_s=3.0, batch_s=2.0, latency_s=3.0, waiting_s=2.0, turns=2)
 OURS = "tollway"
 NAMES = [NGINX, OURS, *(peer.name for peer in PEERS)]
 
@@ -120,6 +120,7 @@ def parse() -> argparse.Namespace:
         batch_s=size.batch_s,
         latency_s=size.latency_s,
         waiting_s=size.waiting_s,
+        turns=size.turns,
     )
     if not 0 < options.size.rounds <= ROUNDS_MAX or not 0 < options.size.streams <= 4_000:
         parser.error(f"--rounds is from 1 to {ROUNDS_MAX}, --streams up to 4000")

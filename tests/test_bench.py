@@ -210,12 +210,14 @@ def test_what_was_not_measured_is_neither_met_nor_missed() -> None:
 def test_what_books_on_disk_cost_is_what_they_add_to_those_in_memory() -> None:
     waits = {figures.MEMORY: 3.0, figures.SQLITE: 14.0}
     samples = [sample(name, "batch", 100 * ms) for name, ms in waits.items()]
+    turns = {figures.MEMORY: (300, 500, 300), figures.SQLITE: (320, 900, 330)}
+    samples += [sample(name, "turns", us, number=n) for name, each in turns.items() for n, us in enumerate(each)]
     samples += [sample(name, kind, ms=ms) for name, ms in waits.items() for kind in figures.COMMITS_WAITED]
     seen = result(*samples)
-    assert verdict(seen, "CPU that books on SQLite add to it") == ("1100.0 us", False)
+    assert verdict(seen, "CPU that books on SQLite add to it") == ("30.0 us", False)
     assert verdict(seen, "commits waited for, p99, 64 in flight") == ("11.0 ms", False)
     (books,) = [table for table in tables(seen) if table.title.startswith("Books")]
-    assert books.rows[1] == (figures.SQLITE, "1,400", "+1100.0", "", "+11.00", "+11.00")
+    assert books.rows[1] == (figures.SQLITE, "1,400", "+30.0 (+25.0-+215.0)", "", "+11.00", "+11.00")
 
 
 def test_a_figure_taken_while_others_used_the_core_is_flagged() -> None:

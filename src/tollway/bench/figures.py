@@ -2,7 +2,7 @@
 whether the targets are met. Values only; how they are shown is `report.py`'s."""
 
 from collections.abc import Callable, Iterable
-from statistics import median
+from statistics import median, quantiles
 
 import msgspec
 
@@ -78,6 +78,17 @@ class Figures:
         mine = self.samples(target, kind)
         return spread(value(sample) - bases[sample.round] for sample in mine if sample.round in bases)
 
+    def books_us(self, target: str) -> Spread | None:
+        """What books on disk add to the CPU of a request: of the differences between neighbouring turns the median, and
+        in place of the least and the most, of so many, the quartiles."""
+        bases = {sample.round: sample.cpu_us for sample in self.samples(MEMORY, "turns")}
+        mine = self.samples(target, "turns")
+        added = [sample.cpu_us - bases[sample.round] for sample in mine if sample.round in bases]
+        if len(added) < 2:
+            return spread(added)
+        low, middle, high = quantiles(added, n=4, method="inclusive")
+        return Spread(middle, low, high)
+
     def ratio(self, target: str, base: str, kind: Kind) -> float | None:
         """Between the medians."""
         mine, theirs = self.cpu_us(target, kind), self.cpu_us(base, kind)
@@ -95,7 +106,7 @@ class Figures:
 
     def _cpu_verdicts(self) -> list[Verdict | None]:
         to_litellm = self.ratio(LITELLM, SQLITE, "batch")
-        ledger = self.beyond(SQLITE, MEMORY, "batch", lambda sample: sample.cpu_us)
+        ledger = self.books_us(SQLITE)
         return [
             _at_most(
                 "CPU a batch request, to nginx's", self.ratio(SQLITE, NGINX, "batch"), BATCH_RATIO_MAX, "{:.1f} x"

@@ -29,9 +29,10 @@ CONCURRENCY = 64
 RATE = 50.0
 ANSWER_MS = 100  # of a provider that takes its time, so that 64 calls wait for commits and not for the processor
 WARM_S = 1.0
+TURN_S = 1.0
 NOISE_MAX = 0.1  # of the measured core, used by others
 
-Kind = Literal["streams", "batch", "latency", "waiting"]
+Kind = Literal["streams", "batch", "latency", "waiting", "turns"]
 OF_THE_PROVIDER: tuple[Kind, ...] = ("streams", "latency")  # what gateways add to is its time
 
 
@@ -44,12 +45,18 @@ class Size(msgspec.Struct, frozen=True, kw_only=True):
     batch_s: float = 5.0
     latency_s: float = 10.0
     waiting_s: float = 5.0
+    turns: int = 8  # of each router, where they take turns
 
     @classmethod
     def of(cls, rounds: int, streams: int, seconds: float) -> "Size":
         """All measurements of one length; of streams at least one is whole."""
         return cls(
-            rounds=rounds, streams=streams, streams_s=seconds, batch_s=seconds, latency_s=seconds, waiting_s=seconds
+            rounds=rounds,
+            streams=streams,
+            streams_s=seconds,
+            batch_s=seconds,
+            latency_s=seconds,
+            waiting_s=seconds,
         )
 
 
@@ -151,6 +158,7 @@ class Bench:
         self._arguments: dict[Kind, list[object]] = {
             "batch": [*closed, "--body", batch, "--seconds", size.batch_s],
             "waiting": [*closed, "--body", slow, "--seconds", size.waiting_s],
+            "turns": [*closed, "--body", batch, "--seconds", min(TURN_S, size.batch_s)],
             "latency": ["--mode", "open", "--rate", RATE, "--body", batch, "--seconds", size.latency_s],
             "streams": [
                 *("--mode", "streams", "--concurrency", size.streams, "--body", stream, "--events", STREAM_EVENTS),
@@ -175,7 +183,23 @@ class Bench:
                     if gateway.required:
                         raise
                     result.not_run[gateway.name] = str(error)
+            routers = [one for one in gateways if isinstance(one, Router) and one.name not in result.not_run]
+            if len(routers) > 1:
+                self._in_turns(number, routers)
         return result
+
+    def _in_turns(self, number: int, routers: Sequence[Router]) -> None:
+        """Routers that differ in their books alone, all running, and asked a second at a time: what books add is little
+        beside what a shared machine gives now and a minute later."""
+        with stopping(*routers):
+            for router in routers:
+                router.start()
+                router.answered += load(router, router.batch_url, self._warm, self._cores).ok
+            for turn in range(self._size.turns):
+                self._say(f"round {number + 1} of {self._size.rounds}: books, turn {turn + 1} of {self._size.turns}")
+                for router in routers if turn % 2 else reversed(routers):
+                    sample = self._sample(number * self._size.turns + turn, "turns", router)
+                    router.answered += sample.seen.ok
 
     def _measure_one(self, number: int, gateway: Gateway) -> None:
         where = f"round {number + 1} of {self._size.rounds}: {gateway.name}"

@@ -102,7 +102,7 @@ def books(figures: Figures) -> Table:
     for name in OURS:
         if not figures.samples(name, "batch"):
             continue
-        added = figures.beyond(name, MEMORY, "batch", lambda sample: sample.cpu_us)
+        added = figures.books_us(name)
         store = figures.store_cpu_us(name, "batch")
         waits = [figures.beyond(name, MEMORY, kind, p99) for kind in COMMITS_WAITED]
         based = name == MEMORY
