@@ -39,8 +39,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     client: Client
     reply: Reply
     observer: Observer
+    trail: Trail
     keeper: Keeper | None = None  # for a call with an Idempotency-Key
-    trail: Trail = msgspec.field(default_factory=Trail)
 
     @property
     def unread(self) -> bool:

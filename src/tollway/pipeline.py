@@ -21,11 +21,12 @@ from tollway.egress.reply import Reply
 from tollway.intake import idempotency
 from tollway.intake.body import Bodies, Receive, read_body
 from tollway.intake.parse import parse
-from tollway.ledger.booking import AlreadyClaimed, Bookings
+from tollway.ledger.booking import AlreadyClaimed, Booking, Bookings
 from tollway.metering import terms
 from tollway.routing.health import Health
 from tollway.routing.plan import narrow, plan
 from tollway.snapshot import Snapshot
+from tollway.upstream.attempts import Trail
 from tollway.upstream.pseudonym import Pseudonym
 from tollway.upstream.watch import CallsInFlight, CallWatch
 
@@ -79,7 +80,7 @@ class Pipeline:
             door.arriving(address) as arriving,
             self._bodies.room(snapshot.bodies_bytes_max) as room,
         ):
-            caller = await self.identify(address, headers.sign_in, headers.authorization)
+            caller = await door.identify(address, snapshot.sign_in.identify, headers.sign_in, headers.authorization)
             with wallets.share(caller.account, reply) as share:
                 await share.enter()
                 try:
@@ -95,20 +96,21 @@ class Pipeline:
                     return
                 chosen = await self._plan(call, snapshot)
                 await share.spend(call, chosen.candidates[0])
-                booking = self._bookings.open(caller, call, chosen)
-                run = Run(
-                    call=call,
-                    plan=chosen,
-                    booking=booking,
-                    snapshot=snapshot,
-                    watch=watch,
-                    client=client,
-                    reply=reply,
-                    observer=self._observer,
-                    keeper=None if claim is None else Keeper(claim, reply, watch, snapshot.kept_bytes_max),
-                )
+                booking, trail = self._bookings.open(caller, call, chosen), Trail()
                 try:
-                    await self._carry_out(run, caller)
+                    run = Run(
+                        call=call,
+                        plan=await self._hold(caller, call, chosen, booking, unlimited=snapshot.unlimited),
+                        booking=booking,
+                        snapshot=snapshot,
+                        watch=watch,
+                        client=client,
+                        reply=reply,
+                        observer=self._observer,
+                        keeper=None if claim is None else Keeper(claim, reply, watch, snapshot.kept_bytes_max),
+                        trail=trail,
+                    )
+                    await answer(run)
                 except AlreadyClaimed as other:
                     await self._replayed(caller, call, watch, reply, other.claimed)
                 except LedgerOutcomeUnknown:
@@ -117,7 +119,7 @@ class Pipeline:
                     await reply.break_off()
                 finally:
                     share.ended(booking.record)
-                    run.trail.used(booking.record.usage)
+                    trail.used(booking.record.usage)
                     await booking.close()  # a call that came here without an end gives its hold back
                     if booking.granted:
                         self._observer.call_ended(booking.record)
@@ -157,19 +159,18 @@ class Pipeline:
         full = await snapshot.gates.full(call, chosen.candidates) if snapshot.gates else ()
         return narrow(chosen, full, "at_limit") if full else chosen
 
-    async def _carry_out(self, run: Run, caller: Caller) -> None:
-        await answer(msgspec.structs.replace(run, plan=await self._hold(run, caller)))
-
-    async def _hold(self, run: Run, caller: Caller) -> Plan:
+    async def _hold(self, caller: Caller, call: Call, chosen: Plan, booking: Booking, *, unlimited: bool) -> Plan:
         """What the hold that was granted leaves of the plan."""
-        chosen, booking, unlimited = run.plan, run.booking, run.snapshot.unlimited
-        offer = terms.terms(run.call, chosen)
+        offer = terms.terms(call, chosen)
         short = await booking.hold(offer.amounts, unlimited=unlimited)
         if short is not None and await self.welcome(caller):
             short = await booking.hold(offer.amounts, unlimited=unlimited)
         if short is not None:
-            raise terms.insufficient(run.call, offer, short)
-        for dropped, reason in ((offer.too_dear, "beyond_max_cost"), (offer.beyond(booking.held), "beyond_the_hold")):
-            chosen = narrow(chosen, dropped, reason) if dropped else chosen
+            raise terms.insufficient(call, offer, short)
+        beyond = offer.beyond(booking.held)
+        if offer.too_dear:
+            chosen = narrow(chosen, offer.too_dear, "beyond_max_cost")
+        if beyond:
+            chosen = narrow(chosen, beyond, "beyond_the_hold")
         booking.note(verdicts=chosen.verdicts)
         return msgspec.structs.replace(chosen, caps=offer.caps) if offer.caps else chosen

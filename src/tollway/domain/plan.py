@@ -1,5 +1,6 @@
 """Where a call may go, in order, and why."""
 
+from functools import cached_property
 from typing import Literal
 
 import msgspec
@@ -18,7 +19,7 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
     total: float = 900.0
 
 
-class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+class Candidate(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """One model at one provider: everything an attempt, a bound and a price need to know of it."""
 
     provider: str
@@ -37,7 +38,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     unsupported: frozenset[str] = frozenset()  # and those it is known not to take
     one_choice: bool = False  # it serves no call with n over 1
 
-    @property
+    @cached_property
     def key(self) -> str:
         """`provider:model`, unique in a catalog."""
         return f"{self.provider}:{self.model}"

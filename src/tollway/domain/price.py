@@ -1,11 +1,13 @@
 """What tokens cost: rates in pico-USD, all integers. A rate that is absent is unknown, never 0."""
 
+from functools import cached_property
+
 import msgspec
 
 from tollway.domain.money import BASIS_POINTS
 
 
-class Rates(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Rates(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict=True):
     """Pico-USD per token. `None` for a special kind of token means that it is billed at the ordinary rate."""
 
     input: int
@@ -17,6 +19,15 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     audio_output: int | None = None
     image_input: int | None = None
     image_output: int | None = None
+
+    @cached_property
+    def dearest(self) -> tuple[int, int]:
+        """The most that a token of a prompt of text costs, and one of an answer without audio: images are drawn by
+        models that can, whether or not a call says that it wants one."""
+        return (
+            max(self.input, self.cached_input or 0, self.cache_write or 0),
+            max(self.output, self.reasoning or 0, self.image_output or 0),
+        )
 
 
 class Tier(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -50,14 +61,14 @@ class PartialPrice(msgspec.Struct, frozen=True, kw_only=True):
     features: dict[str, int] = {}
 
 
-class Tariff(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Tariff(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict=True):
     """What the provider is owed (`buy`) and what the wallet pays: `sell` when set, else `buy` plus the markup."""
 
     buy: Price
     sell: Price | None = None
     markup_bps: int = 0  # basis points: 300 is 3 %
 
-    @property
+    @cached_property
     def selling(self) -> tuple[Price, int]:
         """The price that the wallet pays, and by how many basis points each of its rates is multiplied."""
         if self.sell is not None:

@@ -9,26 +9,26 @@ from collections.abc import Collection
 from tollway.domain.call import Call
 from tollway.domain.plan import Candidate
 from tollway.domain.price import Price, Rates
-from tollway.metering.cost import features_price, selling
+from tollway.metering.cost import SOLD_PER_NANO, features_price
 
 
 def hold_bound(call: Call, candidate: Candidate, max_tokens: int | None = None) -> int:
     """An upper bound of what the wallet pays, in nano-USD. `max_tokens` lowers the call's own output limit."""
-    price, numerator, denominator = selling(candidate.tariff)
+    price, factor = candidate.tariff.selling
     fixed, per_token = _pico(call, candidate, price)
     pico = fixed + per_token * output_limit(call, candidate, max_tokens)
-    return -(-pico * numerator // denominator)
+    return -(-pico * factor // SOLD_PER_NANO)
 
 
 def affordable_max_tokens(call: Call, candidate: Candidate, available: int) -> int:
     """The largest `max_tokens` whose `hold_bound` is at most `available` nano-USD, within the call's own limit; 0 when
     not even one token fits."""
-    price, numerator, denominator = selling(candidate.tariff)
+    price, factor = candidate.tariff.selling
     fixed, per_token = _pico(call, candidate, price)
     limit = output_limit(call, candidate)
-    if numerator == 0:
+    if factor == 0:
         return limit  # a markup of -100 %
-    left = available * denominator // numerator - fixed
+    left = available * SOLD_PER_NANO // factor - fixed
     if left < 0:
         return 0
     return limit if per_token == 0 else min(limit, left // per_token)
@@ -36,47 +36,44 @@ def affordable_max_tokens(call: Call, candidate: Candidate, available: int) -> i
 
 def output_limit(call: Call, candidate: Candidate, max_tokens: int | None = None) -> int:
     """The most tokens one choice can have: the caller's cap, the router's lower one, or what the model can put out."""
-    limit = candidate.max_output_tokens
-    if call.max_tokens is not None:
-        limit = min(limit, call.max_tokens)
+    limit, asked = candidate.max_output_tokens, call.max_tokens
+    if asked is not None and asked < limit:
+        limit = asked
     return limit if max_tokens is None else min(limit, max_tokens)
 
 
 def prompt_bound(call: Call, candidate: Candidate) -> int:
     """The most tokens the prompt can have."""
     prompt = call.prompt
-    text = prompt.text_bytes + candidate.template_tokens + candidate.message_tokens * prompt.messages
-    return min(text + parts_ceiling(prompt.parts, candidate), candidate.context_length)
+    tokens = prompt.text_bytes + candidate.template_tokens + candidate.message_tokens * prompt.messages
+    if prompt.parts:
+        tokens += parts_ceiling(prompt.parts, candidate)
+    return min(tokens, candidate.context_length)
 
 
 def parts_ceiling(parts: Collection[tuple[str, int]], candidate: Candidate) -> int:
     """The most tokens that parts other than text can have: the context length for each of a kind without a ceiling."""
-    if not parts:
-        return 0
     ceilings = candidate.part_tokens
     return sum(count * ceilings.get(kind, candidate.context_length) for kind, count in parts)
-
-
-def has_other_parts(call: Call) -> bool:
-    """Whether the prompt has anything but text in it: only then may its tokens be audio, or more than its bytes."""
-    return bool(call.prompt.parts)
 
 
 def _pico(call: Call, candidate: Candidate, price: Price) -> tuple[int, int]:
     """Pico-USD for everything but the answer, and for one more token of each choice."""
     prompt = prompt_bound(call, candidate)
-    sets = [price.rates, *(tier.rates for tier in price.tiers if tier.above < prompt)]
-    input_rate = max(_highest_input(rates, parts=has_other_parts(call)) for rates in sets)
-    output_rate = max(_highest_output(rates, audio="audio_output" in call.features) for rates in sets)
-    return prompt * input_rate + features_price(call.features, price), call.n * output_rate
+    input_rate, output_rate = _dearest(call, price.rates)
+    for tier in price.tiers:
+        if tier.above < prompt:
+            dearer = _dearest(call, tier.rates)
+            input_rate, output_rate = max(input_rate, dearer[0]), max(output_rate, dearer[1])
+    fixed = prompt * input_rate
+    return fixed + features_price(call.features, price) if call.features else fixed, call.n * output_rate
 
 
-def _highest_input(rates: Rates, *, parts: bool) -> int:
-    """`parts`: what isn't text may come at the rates of audio or images."""
-    other = max(rates.audio_input or 0, rates.image_input or 0) if parts else 0
-    return max(rates.input, rates.cached_input or 0, rates.cache_write or 0, other)
-
-
-def _highest_output(rates: Rates, *, audio: bool) -> int:
-    """Images are drawn by models that can, whether or not a call says that it wants one."""
-    return max(rates.output, rates.reasoning or 0, rates.image_output or 0, (rates.audio_output or 0) if audio else 0)
+def _dearest(call: Call, rates: Rates) -> tuple[int, int]:
+    """`Rates.dearest` for what the call may have in it: parts that aren't text may come at rates of their own."""
+    input_rate, output_rate = rates.dearest
+    if call.prompt.parts:
+        input_rate = max(input_rate, rates.audio_input or 0, rates.image_input or 0)
+    if "audio_output" in call.features:
+        output_rate = max(output_rate, rates.audio_output or 0)
+    return input_rate, output_rate

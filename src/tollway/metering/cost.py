@@ -7,6 +7,9 @@ from tollway.domain.money import BASIS_POINTS, PICO_PER_NANO
 from tollway.domain.price import Price, Rates, Tariff
 from tollway.domain.usage import Usage
 
+# What a price in pico-USD, times the factor of `Tariff.selling`, is divided by to have nano-USD.
+SOLD_PER_NANO = BASIS_POINTS * PICO_PER_NANO
+
 
 def cost_of(usage: Usage, features: Iterable[str], tariff: Tariff) -> int:
     """What the provider is owed, in nano-USD."""
@@ -15,22 +18,16 @@ def cost_of(usage: Usage, features: Iterable[str], tariff: Tariff) -> int:
 
 def sell_of(usage: Usage, features: Iterable[str], tariff: Tariff) -> int:
     """What the wallet pays, in nano-USD: by the sell price when there is one, else the cost with the markup."""
-    price, numerator, denominator = selling(tariff)
-    return _ceil(price_of(usage, features, price) * numerator, denominator)
+    price, factor = tariff.selling
+    return _ceil(price_of(usage, features, price) * factor, SOLD_PER_NANO)
 
 
 def both_of(usage: Usage, features: Iterable[str], tariff: Tariff) -> tuple[int, int]:
     """`sell_of` and `cost_of`, reckoned once where the wallet pays the provider's price."""
-    price, numerator, denominator = selling(tariff)
+    price, factor = tariff.selling
     pico = price_of(usage, features, price)
     owed = pico if price is tariff.buy else price_of(usage, features, tariff.buy)
-    return _ceil(pico * numerator, denominator), _ceil(owed, PICO_PER_NANO)
-
-
-def selling(tariff: Tariff) -> tuple[Price, int, int]:
-    """The price the wallet pays by, and the fraction that turns its pico-USD into nano-USD with the markup."""
-    price, factor = tariff.selling
-    return price, factor, BASIS_POINTS * PICO_PER_NANO
+    return _ceil(pico * factor, SOLD_PER_NANO), _ceil(owed, PICO_PER_NANO)
 
 
 def price_of(usage: Usage, features: Iterable[str], price: Price) -> int:

@@ -29,8 +29,11 @@ def estimate(call: Call, candidate: Candidate, generated: Generated, max_tokens:
 
 
 def prompt_tokens(call: Call, candidate: Candidate, counted: Counted | None = None) -> int:
-    text = text_tokens(call.prompt.text_bytes) if counted is None else counted.prompt
-    return min(text + parts_ceiling(call.prompt.parts, candidate), prompt_bound(call, candidate))
+    prompt = call.prompt
+    tokens = text_tokens(prompt.text_bytes) if counted is None else counted.prompt
+    if prompt.parts:
+        tokens += parts_ceiling(prompt.parts, candidate)
+    return min(tokens, prompt_bound(call, candidate))
 
 
 def text_tokens(text_bytes: int) -> int:

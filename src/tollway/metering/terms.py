@@ -20,14 +20,12 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     caps: dict[str, int]
     too_dear: tuple[str, ...]  # keys that can't fit one token into max_cost
     candidates: tuple[Candidate, ...]  # those in `bounds`
-
-    @property
-    def amounts(self) -> tuple[int, ...]:
-        """Distinct bounds, largest first: what the ledger is asked to hold."""
-        return tuple(sorted(set(self.bounds.values()), reverse=True))
+    amounts: tuple[int, ...]  # distinct bounds, largest first: what the ledger is asked to hold
 
     def beyond(self, held: int) -> tuple[str, ...]:
         """The candidates that a hold of `held` doesn't carry."""
+        if held >= self.amounts[0]:
+            return ()
         return tuple(key for key, bound in self.bounds.items() if bound > held)
 
 
@@ -66,7 +64,13 @@ def terms(call: Call, plan: Plan) -> Terms:
                 "would_fit": {"max_cost": format_usd(needed)},
             },
         )
-    return Terms(bounds=bounds, caps=caps, too_dear=tuple(too_dear), candidates=tuple(fitting))
+    return Terms(
+        bounds=bounds,
+        caps=caps,
+        too_dear=tuple(too_dear),
+        candidates=tuple(fitting),
+        amounts=tuple(sorted(set(bounds.values()), reverse=True)),
+    )
 
 
 _CURE = {"balance": "top up", "key": "ask its owner for a new one"}

@@ -3,15 +3,17 @@
 After OpenAI's `usage`, with the spellings of other providers for the same counts. It knows nothing of prices.
 """
 
+from typing import Any
+
 import msgspec
 
 from tollway.domain.call import Call
 from tollway.domain.plan import Candidate
 from tollway.domain.usage import Usage
-from tollway.metering.bound import has_other_parts, output_limit, prompt_bound
-from tollway.wire.json import decoder
+from tollway.metering.bound import output_limit, prompt_bound
+from tollway.wire import json
 
-Count = int | float | None  # some providers write 12.0; null is as good as absent
+Count = int | None  # null is as good as absent
 
 
 class _PromptDetails(msgspec.Struct, frozen=True, gc=False):
@@ -30,8 +32,8 @@ class _CompletionDetails(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Reported(msgspec.Struct, frozen=True, gc=False):
-    prompt_tokens: int | float
-    completion_tokens: int | float
+    prompt_tokens: int
+    completion_tokens: int
     total_tokens: Count = None
     prompt_tokens_details: _PromptDetails | None = None
     completion_tokens_details: _CompletionDetails | None = None
@@ -41,7 +43,7 @@ class _Reported(msgspec.Struct, frozen=True, gc=False):
     cache_creation_input_tokens: Count = None  # Anthropic
 
 
-_reported = decoder(_Reported)
+_decode = json.decoder(_Reported)
 _NO_PROMPT_DETAILS = _PromptDetails()
 _NO_COMPLETION_DETAILS = _CompletionDetails()
 
@@ -49,16 +51,15 @@ _NO_COMPLETION_DETAILS = _CompletionDetails()
 def parse_usage(raw: bytes) -> Usage | None:
     """The tokens that `raw` reports; None when it is no usage object or a count in it is not a whole number."""
     try:
-        found: _Reported = _reported(raw)
+        found = _reported(raw)
         prompt = found.prompt_tokens_details or _NO_PROMPT_DETAILS
         completion = found.completion_tokens_details or _NO_COMPLETION_DETAILS
-        reasoning = _first(completion.reasoning_tokens)
-        generated = _first(found.completion_tokens)
-        prompt_tokens = _first(found.prompt_tokens)
-        if reasoning > 0 and _first(found.total_tokens) == prompt_tokens + generated + reasoning:
+        reasoning = completion.reasoning_tokens or 0
+        generated = found.completion_tokens
+        if reasoning > 0 and found.total_tokens == found.prompt_tokens + generated + reasoning:
             generated += reasoning  # xAI: reasoning stands beside the completion, and only the total says so
         return Usage(
-            prompt=prompt_tokens,
+            prompt=found.prompt_tokens,
             completion=generated,
             cached=_first(
                 prompt.cached_tokens,
@@ -73,10 +74,10 @@ def parse_usage(raw: bytes) -> Usage | None:
                 found.cache_creation_input_tokens,
             ),
             reasoning=reasoning,
-            audio_input=_first(prompt.audio_tokens),
-            audio_output=_first(completion.audio_tokens),
-            image_input=_first(prompt.image_tokens),
-            image_output=_first(completion.image_tokens),
+            audio_input=prompt.audio_tokens or 0,
+            audio_output=completion.audio_tokens or 0,
+            image_input=prompt.image_tokens or 0,
+            image_output=completion.image_tokens or 0,
         )
     except ValueError:
         return None
@@ -86,7 +87,7 @@ def check(usage: Usage, call: Call, candidate: Candidate, max_tokens: int | None
     """Why `usage` is impossible, as a stable word; None when it isn't. `max_tokens`: the output limit that the router
     lowered the call to, where it did."""
     prompt, completion = usage.prompt, usage.completion
-    parts = has_other_parts(call)
+    parts = call.prompt.parts  # only with others than text may its tokens be audio, or more than its bytes
     if min(msgspec.structs.astuple(usage)) < 0:
         return "negative"
     if prompt > (candidate.context_length if parts else prompt_bound(call, candidate)):
@@ -108,14 +109,26 @@ def check(usage: Usage, call: Call, candidate: Candidate, max_tokens: int | None
     return None
 
 
+def _reported(raw: bytes) -> _Reported:
+    try:
+        found: _Reported = _decode(raw)
+    except json.ValidationError:  # some providers write 12.0
+        found = msgspec.convert(_in_whole_numbers(json.decode(raw)), _Reported)
+    return found
+
+
+def _in_whole_numbers(value: Any, levels: int = 2) -> Any:
+    """A usage object, or one in it: deeper ones are not read. What is no whole number stays, and is no count."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if levels and isinstance(value, dict):
+        return {name: _in_whole_numbers(member, levels - 1) for name, member in value.items()}
+    return value
+
+
 def _first(*counts: Count) -> int:
-    """The first count that is there, as an integer; 0 when none is. ValueError for a fraction."""
+    """The first count that is there; 0 when none is."""
     for count in counts:
         if count is not None:
-            if count.__class__ is int:
-                return count
-            whole = int(count)
-            if whole != count:
-                raise ValueError(f"{count} tokens")
-            return whole
+            return count
     return 0

@@ -1,12 +1,13 @@
 """The most a call can cost, and the most tokens an amount can buy."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.metered import call, candidate, tariff
 from tollway.domain.errors import UnpricedFeature
-from tollway.domain.price import Price, Rates, Tier
+from tollway.domain.price import Price, Rates, Tariff, Tier
 from tollway.metering.bound import affordable_max_tokens, hold_bound, output_limit, prompt_bound
 
 # Rates so that one pico-USD sum reads as prompt * input + completion * output; a nano-USD is 1,000 of them.
@@ -142,3 +143,13 @@ def test_an_image_may_come_at_its_own_rate_and_an_answer_may_be_one() -> None:
     assert hold_bound(with_image, seen) - 10 == 9 * (hold_bound(with_image, plain) - 10)
     drawn = candidate(tariff(Rates(input=1_000, output=1_000, image_output=7_000)))
     assert hold_bound(call(max_tokens=10), drawn) == BOUND + 70
+
+
+def test_what_is_made_of_a_price_of_its_own_has_a_bound_and_a_key_of_its_own() -> None:
+    asked, first = call(max_tokens=10), candidate(tariff(UNIT))
+    assert (first.key, hold_bound(asked, first)) == ("p:m", BOUND + 1_000)
+    dearer = msgspec.structs.replace(first.tariff.buy.rates, input=2_000)
+    second = msgspec.structs.replace(first, model="other", tariff=Tariff(buy=Price(rates=dearer), markup_bps=10_000))
+    assert (second.key, hold_bound(asked, second)) == ("p:other", 2 * (2 * BOUND + 1_000))
+    free = msgspec.structs.replace(second, tariff=msgspec.structs.replace(second.tariff, markup_bps=-10_000))
+    assert hold_bound(asked, free) == 0

@@ -30,6 +30,10 @@ def test_openais_usage_is_read_with_its_details() -> None:
     [
         ({}, Usage(prompt=10, completion=5)),
         ({"prompt_tokens": 12.0, "completion_tokens": 0.0}, Usage(prompt=12, completion=0)),
+        (
+            {"prompt_tokens_details": {"cached_tokens": 4.0}, "total_tokens": 15.0, "cost": 0.25},
+            Usage(prompt=10, completion=5, cached=4),
+        ),
         ({"prompt_tokens_details": None, "completion_tokens_details": None}, Usage(prompt=10, completion=5)),
         ({"prompt_tokens_details": {"cached_tokens": None}}, Usage(prompt=10, completion=5)),
         ({"prompt_tokens_details": {"cached_tokens": 0}, "cached_tokens": 4}, Usage(prompt=10, completion=5)),
@@ -66,6 +70,7 @@ def test_a_detail_that_is_no_whole_number_is_no_usage(wrong: Any) -> None:
     assert read(prompt_tokens_details={"cached_tokens": wrong}) is None
     assert read(completion_tokens_details={"reasoning_tokens": wrong}) is None
     assert read(prompt_tokens_details=wrong) is None
+    assert read(prompt_tokens_details={"cached_tokens": 4}, cached_tokens=wrong) is None
 
 
 @pytest.mark.parametrize(
@@ -80,6 +85,7 @@ def test_a_detail_that_is_no_whole_number_is_no_usage(wrong: Any) -> None:
         b'{"prompt_tokens":1e999,"completion_tokens":1}',
         b'{"prompt_tokens":' + b"9" * 5_000 + b',"completion_tokens":1}',
         b'{"prompt_tokens":1,"completion_tokens":1,"x":' + b"[" * 5_000 + b"]" * 5_000 + b"}",
+        b'{"prompt_tokens":"1","completion_tokens":1,"x":' + b'{"x":' * 490 + b"1" + b"}" * 491,
     ],
 )
 def test_what_is_no_usage_object_is_none(raw: bytes) -> None:
