@@ -7,7 +7,7 @@ Where the call's post was booked after all the books refuse that void, so it is 
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -72,12 +72,13 @@ class Bookings:
         self._ledger = ledger
         self._clock = clock
         self._late: set[asyncio.Task[None]] = set()
+        self.now_ms = clock.now_ms
 
     def open(self, caller: Caller, call: Call, plan: Plan) -> "Booking":
         record = CallRecord(
             id=call.id,
             account=caller.account,
-            created_ms=self._clock.now_ms(),
+            created_ms=self.now_ms(),
             ended_ms=0,
             model_asked=call.model,
             stream=call.stream,
@@ -90,6 +91,8 @@ class Bookings:
             client_request_id=call.client_request_id,
             key=None if caller.key is None else caller.key.id,
         )
+        if caller.key is None:
+            return Booking(self, record, claim=call.claim)
         models = tuple({candidate.model: None for candidate in plan.candidates})
         return Booking(self, record, claim=call.claim, key=caller.key, models=models)
 
@@ -120,7 +123,7 @@ class Bookings:
     async def apply_until_known(self, command: Command) -> Result:
         """Raises LedgerUnavailable, or LedgerOutcomeUnknown after 30 s of asking."""
         try:
-            return await self.apply(command)
+            return (await self._ledger.apply([command]))[0]
         except LedgerOutcomeUnknown:
             give_up_at = self._clock.monotonic() + UNKNOWN_S_MAX
         while self._clock.monotonic() < give_up_at:
@@ -142,9 +145,6 @@ class Bookings:
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
-
-    def now_ms(self) -> int:
-        return self._clock.now_ms()
 
     async def _apply_until_booked(self, command: Command) -> None:
         for _ in range(VOID_TRIES):
@@ -176,6 +176,7 @@ class Booking:
         self._pending = False  # there may be a hold without an end
         self._record = record
         self._changes: dict[str, Any] = {}  # not yet in it: a record has many fields, and is noted on many times
+        self.note: Callable[..., None] = self._changes.update  # complete the record, by its fields' names
         self.granted = False  # a hold was: the call has to come to an end in the books
         self.held = 0  # nano-USD
 
@@ -183,12 +184,8 @@ class Booking:
     def record(self) -> CallRecord:
         if self._changes:
             self._record = msgspec.structs.replace(self._record, **self._changes)
-            self._changes = {}
+            self._changes.clear()
         return self._record
-
-    def note(self, **changes: Any) -> None:
-        """Complete the record."""
-        self._changes.update(changes)
 
     async def hold(self, bounds: tuple[int, ...], *, unlimited: bool) -> Insufficient | None:
         """Reserve the largest of `bounds` (nano-USD, largest first) that fits; `held` is then what was granted.
@@ -204,7 +201,7 @@ class Booking:
             model=record.model_asked,
             claim=self._claim,
             key=record.key or "",
-            models=self._models if self._key is not None else (),
+            models=self._models,
         )
         self._pending = True  # until the ledger says that it isn't: `close` gives back what may be held
         try:
@@ -274,7 +271,8 @@ class Booking:
             self._void_later("unknown")
             raise
         if isinstance(result, Posted):
-            self.note(price=result.charged)
+            if result.charged != charge.price:
+                self.note(price=result.charged)
             return result
         refused: TollwayError = InternalError(f"The ledger refused a post ({result}).")
         if result == HOLD_LOST:
@@ -286,8 +284,10 @@ class Booking:
     async def delivered(self) -> None:
         """The end of the answer was handed over. Without this word a posted call is `delivery: unknown`."""
         self.note(delivery="complete")
-        with contextlib.suppress(LedgerUnavailable, LedgerOutcomeUnknown):
+        try:
             await self._bookings.apply(NoteDelivery(id=self._record.id, delivery="complete"))
+        except (LedgerUnavailable, LedgerOutcomeUnknown):
+            return  # it stays unknown
 
     async def close(self) -> None:
         """Give the hold back whole, if the call has come to no other end. Books later what can't be booked now."""

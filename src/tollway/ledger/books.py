@@ -6,7 +6,7 @@ command out.
 
 import hashlib
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 from tollway.domain.commands import (
@@ -30,7 +30,7 @@ from tollway.domain.commands import (
 from tollway.domain.ids import id_moment, moment_of
 from tollway.domain.keys import Key as Terms
 from tollway.domain.keys import key_of
-from tollway.ledger.book import decide
+from tollway.ledger.book import RULES
 from tollway.ledger.claims import Claims, place_of, shelf_of
 from tollway.ledger.decision import Decision, DeliveryNote, Expire, KnownClaim, KnownKey, Note, RecountNote
 from tollway.ledger.transfer import (
@@ -49,13 +49,27 @@ Key = tuple[Literal["account", "chain", "key", "claim", "shelf"], str]
 REVOCATION_GRACE_MS = 24 * 3600 * 1000
 
 
+class Accounts(dict[str, Account]):
+    """By id. `complete`: one that isn't in it doesn't exist, so it is begun when it is asked for."""
+
+    def __init__(self, *, complete: bool) -> None:
+        super().__init__()
+        self._complete = complete
+
+    def __missing__(self, id: str) -> Account:
+        assert self._complete, f"account {id} was not loaded"
+        account = self[id] = Account(id=id)
+        return account
+
+
 class Books:
     """Carries commands out in memory. Chains that ended are kept in two generations, the older dropped on `rotate`."""
 
     def __init__(self, *, complete: bool, watermark_ms: int = 0, forgotten_ms: int = 0) -> None:
         """`complete`: an account that isn't in memory doesn't exist. Else it has to be loaded before it is used."""
         self._complete = complete
-        self.accounts: dict[str, Account] = {}
+        self.accounts = Accounts(complete=complete)
+        self.account: Callable[[str], Account] = self.accounts.__getitem__
         self.pending: dict[str, tuple[Transfer, ...]] = {}  # holds without an end, oldest first
         self._ended: dict[str, tuple[Transfer, ...]] = {}
         self._ended_before: dict[str, tuple[Transfer, ...]] = {}
@@ -77,13 +91,6 @@ class Books:
 
     # --- the view that the book decides from
 
-    def account(self, id: str) -> Account:
-        account = self.accounts.get(id)
-        if account is None:
-            assert self._complete, f"account {id} was not loaded"
-            account = self.accounts[id] = Account(id=id)
-        return account
-
     def chain(self, id: str) -> tuple[Transfer, ...]:
         return self.pending.get(id) or self._ended.get(id) or self._ended_before.get(id) or ()
 
@@ -98,9 +105,6 @@ class Books:
     def kept_bytes(self, shelf: str) -> int:
         assert self._complete or shelf in self.claims.shelves, f"shelf {shelf} was not loaded"
         return self.claims.shelves.bytes(shelf)
-
-    def frozen_since(self, account: str) -> Frozen | None:
-        return self.frozen.get(account)
 
     def owed(self, provider: str) -> int:
         return self.account(provider).available + self.owed_elsewhere.get(provider, 0)
@@ -130,7 +134,8 @@ class Books:
             elif type(command) is Post:
                 self._for_post(command, missing)
             elif type(command) is NoteDelivery or type(command) is NoteRecount:
-                self._for_chain(command.id, missing)
+                if self.must_look_up(command.id):
+                    missing.append(("chain", command.id))
             elif isinstance(command, (CreateKey, EndKey)):
                 if command.id not in self.keys:
                     missing.append(("key", command.id))
@@ -167,7 +172,8 @@ class Books:
             self._for_chain(post.id, missing)
             return
         hold = chain[0]
-        self._for_account(hold.account, missing)
+        if hold.account not in self.accounts:
+            missing.append(("account", hold.account))
         if post.kept is not None:
             place = place_of(hold.account, post.kept.key)
             self._for_claim(place, missing)
@@ -221,7 +227,8 @@ class Books:
         kept = {own: self.accounts[own] for own in (REVENUE, LOSS)}
         kept.update((account.id, account) for account in needed)
         kept.update(newest)
-        self.accounts = kept
+        self.accounts.clear()
+        self.accounts.update(kept)
 
     def remember(self, id: str, chain: tuple[Transfer, ...]) -> None:
         """Note what the store says of `id`; an empty chain says that it has never been used."""
@@ -231,7 +238,8 @@ class Books:
             self._ended[id] = chain
 
     def decide(self, command: Command | Expire, at_ms: int) -> Decision:
-        return decide(command, self, self.next_seq, at_ms)
+        """What `command` does to the books, if it is entered next."""
+        return RULES[type(command)](command, self, self.next_seq, at_ms)
 
     def enter(self, decision: Decision) -> None:
         """Make the latest decision so. Nothing may have been entered since it was made."""
@@ -244,7 +252,11 @@ class Books:
                     self._number(debit)
                 if not credit.no:
                     self._number(credit)
-            self._extend(transfer)
+            if transfer.kind == "hold":
+                self.pending[transfer.id] = (transfer,)
+            else:
+                before = self.pending.pop(transfer.id, None)
+                self._ended[transfer.id] = (*(before or self.chain(transfer.id)), transfer)
             if decision.claim is not None:
                 self.claims.enter(decision.claim)
                 if decision.answer is not None:
@@ -309,13 +321,6 @@ class Books:
     def _number(self, account: Account) -> None:
         account.no = self.next_account_no
         self.next_account_no += 1
-
-    def _extend(self, transfer: Transfer) -> None:
-        if transfer.kind == "hold":
-            self.pending[transfer.id] = (transfer,)
-        else:
-            before = self.pending.pop(transfer.id, None)
-            self._ended[transfer.id] = (*(before or self.chain(transfer.id)), transfer)
 
 
 def _made_by(commands: Sequence[Command], key: str) -> Terms | None:

@@ -9,7 +9,8 @@ import hashlib
 
 import msgspec
 
-from tollway.domain.commands import Claimed, Hold, Post
+from tollway.domain.claims import Claim, Kept
+from tollway.domain.commands import Claimed
 from tollway.ledger.decision import Decision, KnownClaim, View, state_of
 from tollway.ledger.usage import DAY_MS
 
@@ -30,32 +31,30 @@ def shelf_of(account: str, at_ms: int) -> str:
     return f"{at_ms // DAY_MS} {account}"
 
 
-def taken(command: Hold, view: View, at_ms: int) -> Claimed | None:
-    """The live claim of another call that stands in a hold's way."""
-    if command.claim is None:
-        return None
-    known = view.claim(place_of(command.account, command.claim.key))
+def taken(account: str, claim: Claim, view: View, at_ms: int) -> Claimed | None:
+    """The live claim of another call that stands in the way of a hold with `claim`."""
+    known = view.claim(place_of(account, claim.key))
     if known is None or at_ms - known.at_ms >= CLAIM_MS:
         return None
     if not known.answered and state_of(view.chain(known.id)) != "pending":
         return None
-    return Claimed(id=known.id, answered=known.answered, same=known.request == command.claim.request)
+    return Claimed(id=known.id, answered=known.answered, same=known.request == claim.request)
 
 
-def made(decision: Decision, command: Hold) -> Decision:
+def made(decision: Decision, claim: Claim) -> Decision:
     """`decision`, with the claim that a granted hold makes."""
-    claim, transfer = command.claim, decision.transfer
-    if claim is None or transfer is None:
+    transfer = decision.transfer
+    if transfer is None:
         return decision
-    known = KnownClaim(place_of(command.account, claim.key), transfer.id, claim.request, transfer.at_ms)
+    known = KnownClaim(place_of(transfer.account, claim.key), transfer.id, claim.request, transfer.at_ms)
     return msgspec.structs.replace(decision, claim=known)
 
 
-def answered(decision: Decision, command: Post, view: View) -> Decision:
+def answered(decision: Decision, kept: Kept, view: View) -> Decision:
     """`decision`, with the answer that a post keeps: if no later call has claimed the key since, and without the answer
     where there is no room for it."""
-    kept, transfer = command.kept, decision.transfer
-    if kept is None or transfer is None:
+    transfer = decision.transfer
+    if transfer is None:
         return decision
     known = view.claim(place_of(transfer.account, kept.key))
     if known is None or known.id != transfer.id:

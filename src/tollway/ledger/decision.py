@@ -3,6 +3,7 @@
 The rules that decide are in holds.py, credits.py and book.py, where the theory of operation stands.
 """
 
+from collections.abc import Mapping
 from typing import Literal, Protocol, get_args
 
 import msgspec
@@ -119,7 +120,7 @@ class View(Protocol):
     def forgotten_ms(self) -> int:
         """Nonces that expired up to then may have been forgotten."""
 
-    def account(self, id: str) -> Account:
+    def account(self, id: str, /) -> Account:
         """The account; one that is empty when there is none yet."""
 
     def chain(self, id: str) -> tuple[Transfer, ...]:
@@ -134,8 +135,9 @@ class View(Protocol):
     def claim(self, place: str) -> KnownClaim | None:
         """Which call claimed an Idempotency-Key last. When it has no end yet, `chain` knows it."""
 
-    def frozen_since(self, account: str) -> Frozen | None:
-        """What an operator said who froze the wallet; None for one that isn't."""
+    @property
+    def frozen(self) -> Mapping[str, Frozen]:
+        """The wallets that are frozen, each with what the operator said who froze it."""
 
     def owed(self, provider: str) -> int:
         """What the provider with this account is owed in all, wherever its account is kept."""

@@ -38,7 +38,7 @@ def reserve(command: Hold, view: View, seq: int, at_ms: int) -> Decision:
         return Decision(answer_of(first) if same else REUSED)
     if not is_wallet(command.account):
         return Decision(Refused(reason="unknown_account"))
-    if view.frozen_since(command.account) is not None:
+    if command.account in view.frozen:
         return Decision(Refused(reason="account_frozen"))
     spending, allowed = "", AMOUNT_NANO_MAX
     if command.key:
@@ -49,7 +49,7 @@ def reserve(command: Hold, view: View, seq: int, at_ms: int) -> Decision:
         spending = known.key.spending(at_ms)
         if (limit := left(known, spending, view)) is not None:
             allowed = limit
-    if (taken := claims.taken(command, view, at_ms)) is not None:
+    if command.claim is not None and (taken := claims.taken(command.account, command.claim, view, at_ms)) is not None:
         return Decision(taken)
     wallet = view.account(command.account)
     available = wallet.available
@@ -80,7 +80,8 @@ def reserve(command: Hold, view: View, seq: int, at_ms: int) -> Decision:
         model=command.model,
         key=spending,
     )
-    return claims.made(booked(transfer, view), command)
+    decision = booked(transfer, view)
+    return decision if command.claim is None else claims.made(decision, command.claim)
 
 
 def post(command: Post, view: View, seq: int, at_ms: int) -> Decision:
@@ -99,7 +100,7 @@ def post(command: Post, view: View, seq: int, at_ms: int) -> Decision:
     held = 0 if late else hold.amount
     wallet = view.account(hold.account)
     available = wallet.available
-    charged = _charged(command, hold, held, available, left_over(hold, view))
+    charged = price if price <= held else _charged(command, hold, held, available, left_over(hold, view))
     transfer = Transfer(
         seq,
         command.id,
@@ -118,15 +119,14 @@ def post(command: Post, view: View, seq: int, at_ms: int) -> Decision:
         late=late,
         key=hold.key,
     )
-    return claims.answered(booked(transfer, view, _settled(command.record, hold, charged, cost)), command, view)
+    decision = booked(transfer, view, _settled(command.record, hold, charged, cost))
+    return decision if command.kept is None else claims.answered(decision, command.kept, view)
 
 
 def _charged(command: Post, hold: Transfer, held: int, available: int, allowed: int | None) -> int:
-    """What the wallet pays: the price within the hold, then what is over it as far as that is free, and allowed by
-    the caller and by the limit of the key that the hold was made through (`allowed`)."""
+    """What the wallet pays of a price that its hold doesn't cover: the part within the hold, then as much more as is
+    free and as the caller and the limit of the key that the hold was made through (`allowed`) allow."""
     price = command.price
-    if price <= held:
-        return price  # as most do
     within = min(price, hold.amount)
     over = price - within
     if command.over_max is not None:

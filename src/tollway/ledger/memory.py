@@ -145,17 +145,18 @@ class MemoryLedger:
     def _carry_out(self, command: Command | Expire, at_ms: int) -> Result | None:
         decision = self._books.decide(command, at_ms)
         self._books.enter(decision)
-        transfer, record = decision.transfer, decision.record
-        if transfer is not None:
-            self._transfers.append(transfer)
+        if decision.transfer is None:
+            if decision.note is not None:
+                self._note(decision.note)
+            return decision.result
+        self._transfers.append(decision.transfer)
+        record = decision.record
         if record is not None:
             self._records[record.account, record.id] = record
             if record.response_id is not None:
                 self._by_response[record.account, record.response_id] = record
         if decision.claim is not None and decision.claim.answered:
             self._keep(decision.claim, decision.answer, at_ms)
-        if decision.note is not None:
-            self._note(decision.note)
         return decision.result
 
     def _keep(self, claim: KnownClaim, answer: bytes | None, at_ms: int) -> None:

@@ -3,7 +3,8 @@
 Knows nothing of commands, holds that are still to be decided, or stores.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Literal
 
 import msgspec
@@ -81,35 +82,39 @@ Accounts = Callable[[str], Account]
 
 def legs_of(transfer: Transfer, account: Accounts) -> tuple[Leg, ...]:
     """The counters a transfer moves. Its account is a side of the first leg; of a hold and its ends the debit side."""
-    kind = transfer.kind
-    if kind == "credit":
-        return ((account(transfer.counterparty), account(transfer.account), 0, transfer.amount),)
-    if kind == "pay":
-        return ((account(transfer.account), account(transfer.counterparty), 0, transfer.amount),)
-    if kind == "reverse":
-        return _reversed_legs(transfer, account)
-    legs = _legs(transfer, account)
+    legs = _LEGS[transfer.kind](transfer, account)
     if not transfer.key:
         return legs
     spending = account(transfer.key)
-    if kind == "hold":
-        return (*legs, (spending, spending, transfer.amount, 0))
-    return (*legs, (spending, spending, -transfer.held, transfer.amount if kind == "post" else 0))
-
-
-def _legs(transfer: Transfer, account: Accounts) -> tuple[Leg, ...]:
-    """What a hold or an end of one moves between the wallet and others."""
-    wallet = account(transfer.account)
     if transfer.kind == "hold":
-        return ((wallet, account(REVENUE), transfer.amount, 0),)
-    if transfer.kind != "post":
-        return ((wallet, account(REVENUE), -transfer.held, 0),)
-    charged, cost = transfer.amount, transfer.cost
-    provider = account(transfer.counterparty)
+        return (*legs, (spending, spending, transfer.amount, 0))
+    return (*legs, (spending, spending, -transfer.held, transfer.amount if transfer.kind == "post" else 0))
+
+
+def _credit_legs(credit: Transfer, account: Accounts) -> tuple[Leg, ...]:
+    return ((account(credit.counterparty), account(credit.account), 0, credit.amount),)
+
+
+def _pay_legs(pay: Transfer, account: Accounts) -> tuple[Leg, ...]:
+    return ((account(pay.account), account(pay.counterparty), 0, pay.amount),)
+
+
+def _hold_legs(hold: Transfer, account: Accounts) -> tuple[Leg, ...]:
+    return ((account(hold.account), account(REVENUE), hold.amount, 0),)
+
+
+def _back_legs(end: Transfer, account: Accounts) -> tuple[Leg, ...]:
+    """Of a void or an expiry."""
+    return ((account(end.account), account(REVENUE), -end.held, 0),)
+
+
+def _post_legs(post: Transfer, account: Accounts) -> tuple[Leg, ...]:
+    charged, cost = post.amount, post.cost
+    wallet, provider = account(post.account), account(post.counterparty)
     if charged >= cost:
-        return ((wallet, account(REVENUE), -transfer.held, charged - cost), (wallet, provider, 0, cost))
+        return ((wallet, account(REVENUE), -post.held, charged - cost), (wallet, provider, 0, cost))
     return (
-        (wallet, account(REVENUE), -transfer.held, 0),
+        (wallet, account(REVENUE), -post.held, 0),
         (wallet, provider, 0, charged),
         (account(LOSS), provider, 0, cost - charged),
     )
@@ -129,6 +134,19 @@ def _reversed_legs(transfer: Transfer, account: Accounts) -> tuple[Leg, ...]:
     else:
         back = ((loss, wallet, 0, to_provider), (other, other, 0, 0))
     return ((account(REVENUE), wallet, 0, charged - to_provider), *back)
+
+
+_LEGS: Mapping[Kind, Callable[[Transfer, Accounts], tuple[Leg, ...]]] = MappingProxyType(
+    {
+        "hold": _hold_legs,
+        "post": _post_legs,
+        "void": _back_legs,
+        "expire": _back_legs,
+        "credit": _credit_legs,
+        "reverse": _reversed_legs,
+        "pay": _pay_legs,
+    }
+)
 
 
 def fits(legs: tuple[Leg, ...]) -> bool:

@@ -30,7 +30,7 @@ from tollway.domain.commands import (
 from tollway.domain.money import AMOUNT_NANO_MAX
 from tollway.domain.recount import Recount
 from tollway.domain.usage import Usage
-from tollway.ledger.book import RULES, decide
+from tollway.ledger.book import RULES
 from tollway.ledger.books import Books
 from tollway.ledger.decision import (
     KINDS,
@@ -346,6 +346,17 @@ def test_a_note_needs_the_chain_of_its_call_and_nothing_else() -> None:
     recount = Recount(vocabulary="o200k_base", own=Usage(prompt=3, completion=4))
     for note in (NoteDelivery(id="x", delivery="complete"), NoteRecount(id="x", recount=recount)):
         assert books.missing([note], START_MS) == [("chain", "x")]
+    books.remember("x", ())
+    assert books.missing([NoteDelivery(id="x", delivery="complete")], START_MS) == []
+
+
+def test_what_an_account_is_asked_from_stays_the_same_when_old_accounts_are_dropped() -> None:
+    ledger = Ledger(credit(5, OTHER), credit(500), hold(100, id="x"), post("x", 1))
+    books, asked = ledger.books, ledger.books.account
+    kept = books.account(WALLET)
+    books.drop_older_accounts([kept])
+    assert asked(WALLET) is books.accounts[WALLET] is kept
+    assert OTHER not in books.accounts
 
 
 def test_every_command_has_its_rule() -> None:
@@ -374,7 +385,7 @@ def test_counters_that_contradict_a_transfer_are_noticed() -> None:
 
 def test_a_book_without_disk_still_refuses_an_account_that_was_not_loaded() -> None:
     with pytest.raises(AssertionError, match="not loaded"):
-        decide(hold(1), Books(complete=False), 1, START_MS)
+        Books(complete=False).decide(hold(1), START_MS)
 
 
 @given(

@@ -195,11 +195,11 @@ def test_a_frozen_wallet_holds_nothing_new_and_what_runs_is_charged() -> None:
 
 def test_the_last_word_on_a_frozen_wallet_holds() -> None:
     ledger = Ledger(freeze(), freeze(why="said again"))
-    found = ledger.books.frozen_since(WALLET)
+    found = ledger.books.frozen.get(WALLET)
     assert found is not None and found.why == "said again"
     ledger.tell(unfreeze())
     ledger.tell(unfreeze())
-    assert ledger.books.frozen_since(WALLET) is None
+    assert WALLET not in ledger.books.frozen
 
 
 @pytest.mark.parametrize("account", [REVENUE, PROVIDER, SOURCE, ""])

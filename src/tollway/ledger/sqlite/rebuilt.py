@@ -10,7 +10,7 @@ def rebuilt(snapshot: Snapshot, newest_ms: int) -> Books:
     books = Books(complete=False, watermark_ms=max(newest_ms, state.newest_ms), forgotten_ms=state.forgotten_ms)
     books.next_seq = state.next_seq
     books.next_account_no = state.next_account_no
-    books.accounts = {account.id: account for account in snapshot.accounts}
+    books.accounts.update({account.id: account for account in snapshot.accounts})
     for hold in snapshot.pending:
         books.remember(hold.id, (hold,))
     for account, nonce, expires_ms in snapshot.nonces:
