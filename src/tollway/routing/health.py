@@ -11,7 +11,7 @@ import heapq
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from itertools import takewhile
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import msgspec
 
@@ -89,7 +89,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     tokens_per_s: Spread | None
 
 
-class _Attempt(NamedTuple):
+class _Attempt(msgspec.Struct, frozen=True, gc=False):
     at: float
     outcome: Outcome
     wide: bool  # a fault of the whole provider

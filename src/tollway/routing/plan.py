@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 
 import msgspec
 
-from tollway.domain.call import Call
+from tollway.domain.call import NO_PREFERENCES, Call
 from tollway.domain.errors import TollwayError
 from tollway.domain.plan import Plan, Verdict
 from tollway.routing.catalog import Catalog, Resolution
@@ -18,7 +18,6 @@ from tollway.routing.policy import (
     Filter,
     Measured,
     Standings,
-    Wishes,
     applying,
     ordered,
     refusal,
@@ -65,7 +64,7 @@ def plan(
                 kept.append(route)
         if kept:
             sort = resolution.sort or call.preferences.sort
-            groups.append(ordered(kept, Wishes(call, sort, standings, measured, seed)))
+            groups.append(ordered(kept, call, sort, standings, measured, seed))
     for resolution in named:
         if resolution.pinned is not None:
             for route in resolution.every:
@@ -98,9 +97,8 @@ def _named(call: Call, catalog: Catalog) -> list[Resolution]:
     named = [catalog.resolve(call.model)]
     for index, name in enumerate(call.fallbacks):
         named.append(catalog.resolve(name, f"models[{index}]"))
-    preferences = call.preferences
-    if preferences.order or preferences.only or preferences.ignore:
-        catalog.require_providers(preferences)
+    if call.preferences is not NO_PREFERENCES:
+        catalog.require_providers(call.preferences)
     return named
 
 
@@ -128,6 +126,8 @@ def _nobody(
 
 def _bounded(groups: Sequence[list[Drawn]], allow_fallbacks: bool) -> tuple[list[Drawn], list[Drawn], str]:
     """What is tried, what is left over, and why it is: each model keeps a place, however many serve the one before."""
+    if len(groups) == len(groups[0]) == 1:
+        return groups[0], [], "too_many"
     if not allow_fallbacks:
         first, *others = [drawn for group in groups for drawn in group]
         return [first], others, "fallbacks_not_allowed"
@@ -143,10 +143,14 @@ def _bounded(groups: Sequence[list[Drawn]], allow_fallbacks: bool) -> tuple[list
 
 
 def _plan(tried: list[Drawn], left: list[Drawn], reason: str, refused: dict[str, Verdict], seed: int) -> Plan:
-    verdicts = [_kept(d, rank) for rank, d in enumerate(tried, 1)]
-    verdicts += [msgspec.structs.replace(_kept(d, None), kept=False, reason=reason) for d in left]
+    candidates, verdicts = [], []
+    for rank, d in enumerate(tried, 1):
+        candidates.append(d.route.candidate)
+        verdicts.append(_kept(d, rank))
+    if left:
+        verdicts += [msgspec.structs.replace(_kept(d, None), kept=False, reason=reason) for d in left]
     verdicts += refused.values()
-    return Plan(candidates=tuple([d.route.candidate for d in tried]), seed=seed, verdicts=tuple(verdicts))
+    return Plan(candidates=tuple(candidates), seed=seed, verdicts=tuple(verdicts))
 
 
 def _kept(d: Drawn, rank: int | None) -> Verdict:

@@ -153,22 +153,13 @@ def refusal(call: Call, filters: Sequence[Filter], route: Route) -> Filter | Non
     return None
 
 
-class Wishes(NamedTuple):
-    """What puts the routes of one model in order for a call. `sort` is its name's, or else the call's own."""
-
-    call: Call
-    sort: Sort | None
-    standings: Standings
-    measured: Measured
-    seed: int
-
-
-def ordered(routes: Sequence[Route], wishes: Wishes) -> list[Drawn]:
-    """The routes of one model, the one to try first in front."""
-    call, sort, standings, measured, seed = wishes
-    needs, prompt = call.needs, call.prompt
-    measures = _measures(call, sort)
-    choosy = measures or needs or sort or call.preferences.order
+def ordered(
+    routes: Sequence[Route], call: Call, sort: Sort | None, standings: Standings, measured: Measured, seed: int
+) -> list[Drawn]:
+    """The routes of one model, the one to try first in front. `sort` is the name's, or else the call's own."""
+    prompt = call.prompt
+    choosy = bool(sort or call.needs or call.preferences is not NO_PREFERENCES)
+    measures = choosy and _measures(call, sort)
     drawn = []
     for route in routes:
         number = draw(seed, route.salt)
