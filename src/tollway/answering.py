@@ -146,25 +146,12 @@ async def _relay(run: Run, source: OpenStream) -> None:
 async def _post(run: Run, candidate: Candidate, read: Answer | Reading, ended: meter.Ending) -> Posted:
     call, booking, cap = run.call, run.booking, run.plan.caps.get(candidate.key)
     recounts, whole = run.snapshot.recounts, Counting(call=call, candidate=candidate, read=read, max_tokens=cap)
-
-    def measured(generated: Generated) -> Charge:
-        return meter.meter(
-            call,
-            candidate,
-            ended=ended,
-            held=booking.held,
-            max_tokens=cap,
-            usage_raw=read.usage,
-            generated=generated,
-            finish_reasons=read.finish_reasons,
-        )
-
     generated = read.generated
-    charge = measured(generated)
+    charge = _charge(run, whole, ended, generated)
     counted = await recounts.in_time(whole) if charge.estimated and charge.price else None
     if counted is not None:
         generated = msgspec.structs.replace(generated, counted=counted)
-        charge = measured(generated)
+        charge = _charge(run, whole, ended, generated)
     if charge.refused is not None:
         run.observer.alarm("usage_refused", f"{candidate.key}, call {call.id}: {charge.flags} {charge.refused}")
     booking.note(
@@ -176,3 +163,17 @@ async def _post(run: Run, candidate: Candidate, read: Answer | Reading, ended: m
     posted = await booking.post(candidate, charge, cost_max=call.max_cost, kept=kept)
     recounts.take(whole, charge, counted)
     return posted
+
+
+def _charge(run: Run, whole: Counting, ended: meter.Ending, generated: Generated) -> Charge:
+    read = whole.read
+    return meter.meter(
+        whole.call,
+        whole.candidate,
+        ended=ended,
+        held=run.booking.held,
+        max_tokens=whole.max_tokens,
+        usage_raw=read.usage,
+        generated=generated,
+        finish_reasons=read.finish_reasons,
+    )

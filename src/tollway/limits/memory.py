@@ -37,17 +37,15 @@ class MemoryLimits:
         return len(self._counts)
 
     async def take(self, asks: Sequence[Ask]) -> Taken:
-        now = self._now()
-        counts = self._counts
-        found = [counts.get(ask.key) for ask in asks]
-        short = _short(asks, found, now)
+        now, counts = self._now(), self._counts
+        short = self._short(asks, now)
         if short is None:
-            for place, ask in enumerate(asks):
-                count = found[place] = counts.get(ask.key)  # again: the one before may have made room of it
+            for ask in asks:
+                count = counts.get(ask.key)
                 if count is not None:
                     counts.move_to_end(ask.key)
                 elif ask.amount or ask.at_once is not None:
-                    count = found[place] = self._new(ask.key, now)
+                    count = self._new(ask.key, now)
                 else:
                     continue
                 if ask.at_once is not None:
@@ -58,12 +56,11 @@ class MemoryLimits:
                         window = count.windows[rate.period_s] = Window(rate.period_s)
                     if ask.amount:
                         window.add(now, ask.amount)
-        return _said(asks, found, now, short)
+        return self._said(asks, now, short)
 
     async def look(self, asks: Sequence[Ask]) -> Taken:
         now = self._now()
-        found = [self._counts.get(ask.key) for ask in asks]
-        return _said(asks, found, now, _short(asks, found, now))
+        return self._said(asks, now, self._short(asks, now))
 
     def settle(self, taken: Taken, amounts: Sequence[int]) -> None:
         for ask, amount in zip(taken.asks, amounts, strict=True):
@@ -107,27 +104,26 @@ class MemoryLimits:
     def _now(self) -> int:
         return int(self._monotonic() * NS)
 
-
-def _short(asks: Sequence[Ask], found: Sequence[_Count | None], now: int) -> int | None:
-    """The first ask that doesn't fit. Every window that was looked at before it has passed to `now`."""
-    for place, (ask, count) in enumerate(zip(asks, found, strict=True)):
-        if count is not None and ask.at_once is not None and count.inside >= ask.at_once:
-            return place
-        for rate in ask.rates:
-            window = None if count is None else count.windows.get(rate.period_s)
-            used = ask.amount
-            if window is not None:
-                window.pass_to(now)
-                used += window.used
-            if used > rate.most:
+    def _short(self, asks: Sequence[Ask], now: int) -> int | None:
+        """The first ask that doesn't fit. Every window that was looked at before it has passed to `now`."""
+        for place, ask in enumerate(asks):
+            count = self._counts.get(ask.key)
+            if count is not None and ask.at_once is not None and count.inside >= ask.at_once:
                 return place
-    return None
+            for rate in ask.rates:
+                window = None if count is None else count.windows.get(rate.period_s)
+                used = ask.amount
+                if window is not None:
+                    window.pass_to(now)
+                    used += window.used
+                if used > rate.most:
+                    return place
+        return None
 
-
-def _said(asks: Sequence[Ask], found: Sequence[_Count | None], now: int, short: int | None) -> Taken:
-    refused = short is not None
-    levels = [_levels(ask, count, now, refused) if ask.rates else () for ask, count in zip(asks, found, strict=True)]
-    return Taken(asks=tuple(asks), levels=tuple(levels), at=now, short=short)
+    def _said(self, asks: Sequence[Ask], now: int, short: int | None) -> Taken:
+        refused = short is not None
+        levels = [_levels(ask, self._counts.get(ask.key), now, refused) if ask.rates else () for ask in asks]
+        return Taken(asks=tuple(asks), levels=tuple(levels), at=now, short=short)
 
 
 def _levels(ask: Ask, count: _Count | None, now: int, refused: bool) -> tuple[Level, ...]:

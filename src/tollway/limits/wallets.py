@@ -124,7 +124,8 @@ class Share:
 
     def ended(self, record: CallRecord) -> None:
         """What the call came to. A call of which this isn't said came to nothing."""
-        self._tokens = counted(record)
+        if self._spent is not None:
+            self._tokens = counted(record)
 
     def headers(self) -> list[Header]:
         """What is left, as it was last said."""

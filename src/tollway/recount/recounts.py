@@ -101,15 +101,18 @@ class Recounts:
     """What a configuration says of it. Shares in basis points; a share of 0 turns it off."""
 
     def __init__(self, recounter: Recounter, share_bps: int, threshold_bps: int, served: Iterable[Candidate]) -> None:
-        """Loads what counts the tokens of `served`, as far as that is known and installed."""
+        """Loads what counts the tokens of `served`, as far as that is known and installed: of no others is anything
+        kept or counted."""
         self._recounter = recounter
+        self._vocabularies: dict[str, str] = {}  # by Candidate.key
         self._share_bps = share_bps
         self._threshold_bps = threshold_bps
         self._installed = True
         if not share_bps:
             return
+        self._vocabularies = {one.key: name for one in served if (name := vocabulary_of(one)) is not None}
         try:
-            recounter.tokenizers.prepare(name for one in served if (name := vocabulary_of(one)) is not None)
+            recounter.tokenizers.prepare(self._vocabularies.values())
         except NoTokenizer as missing:
             self._installed = False
             log.info('calls are not recounted: %s; or write billing.recount = "0%%"', missing)
@@ -117,7 +120,7 @@ class Recounts:
     def keep(self, call: Call, candidate: Candidate) -> Transcript | None:
         """Where the events of a stream are to be kept, if they are."""
         recounter = self._recounter
-        if not self._share_bps or (vocabulary_of(candidate) or "") not in recounter.tokenizers:
+        if not self._share_bps or self._vocabularies.get(candidate.key, "") not in recounter.tokenizers:
             return None
         if not (self._sampled(call) or candidate.provider in recounter.silent) or len(recounter.kept) >= STREAMS_MAX:
             return None
@@ -167,7 +170,7 @@ class Recounts:
 
     def _submit(self, whole: Counting, *, urgent: bool = False) -> "Future[Counted] | RecountOutcome":
         """What is being counted, or why nothing is."""
-        vocabulary, tokenizers = vocabulary_of(whole.candidate), self._recounter.tokenizers
+        vocabulary, tokenizers = self._vocabularies.get(whole.candidate.key), self._recounter.tokenizers
         if not self._installed:
             return "no_tokenizer"
         if vocabulary is None or vocabulary not in tokenizers:

@@ -130,7 +130,9 @@ async def test_so_many_streams_are_kept_at_once_and_no_more(bench: Bench) -> Non
 
 
 async def test_a_stream_is_not_kept_that_nobody_could_count(bench: Bench) -> None:
-    assert bench.recounts.keep(call(), candidate(provider="p", upstream="who-knows")) is None
+    unknown = candidate(provider="p", model="other", upstream="who-knows")
+    assert bench.recounts.keep(call(), unknown) is None
+    assert Recounts(bench.recounter, 10_000, 1_000, [GPT, unknown]).keep(call(), unknown) is None
     assert Recounts(bench.recounter, 0, 1_000, [GPT]).keep(call(), GPT) is None
 
 
