@@ -21,13 +21,13 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @classmethod
     def of(cls, call: Call) -> "Asked":
-        prompt = call.prompt
+        prompt, names = call.prompt, tuple(call.fields)
         return cls(
             models=call.fallbacks,
             preferences=None if call.preferences is NO_PREFERENCES else call.preferences,
             features=tuple(sorted(call.features)) if call.features else (),
             needs=tuple(sorted(call.needs)) if call.needs else (),
-            fields=tuple([name for name in call.fields if len(name) <= FIELD_NAME_MAX]),
+            fields=names if max(map(len, names), default=0) <= FIELD_NAME_MAX else _short(names),
             text_bytes=prompt.text_bytes,
             messages=prompt.messages,
             parts=dict(prompt.parts[:PART_KINDS_MAX]) if prompt.parts else {},
@@ -46,3 +46,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             fields=dict.fromkeys(self.fields, msgspec.Raw(b"null")),
             request_hash="",
         )
+
+
+def _short(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple([name for name in names if len(name) <= FIELD_NAME_MAX])

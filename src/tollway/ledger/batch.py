@@ -5,6 +5,8 @@ Knows the shape of rows, but neither SQL nor the rules by which rows come about.
 
 import asyncio
 from collections import defaultdict
+from itertools import chain
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from tollway.domain.answer import RESPONSE_ID_CHARS_MAX
@@ -14,9 +16,12 @@ from tollway.ledger.books import Books
 from tollway.ledger.claims import CLAIM_MS, FORGET_EACH
 from tollway.ledger.decision import Decision, DeliveryNote, KnownClaim, KnownKey, Note, RecountNote
 from tollway.ledger.rows import Row, hold_row, other_row, post_row, recount_row, storable
-from tollway.ledger.transfer import Account, Transfer, provider_of
+from tollway.ledger.transfer import Account, Leg, Transfer, provider_of
 from tollway.ledger.usage import DAY_MS, Sums, add_call
 from tollway.wire import json
+
+_SIDES = itemgetter(0, 1)  # of a leg
+_NUMBER = attrgetter("no")
 
 
 class Batch:
@@ -32,11 +37,11 @@ class Batch:
         "forget_nonces_ms",
         "forget_revocations_ms",
         "keys",
+        "legs",
         "number",
         "rows",
         "state",
         "subjects",
-        "touched",
         "usage",
         "usage_by_name",
         "waiters",
@@ -47,7 +52,7 @@ class Batch:
         self.commands = 0
         self.rows: defaultdict[str, list[Any]] = defaultdict(list)
         self.subjects: set[object] = set()  # what it is about, see `subject_of`
-        self.touched: dict[int, Account] = {}
+        self.legs: list[Leg] = []  # of the transfers
         self.state: Row = ()
         self.forget_nonces_ms: int | None = None  # nonces that expired up to then may go
         self.forget_revocations_ms = 0
@@ -67,10 +72,7 @@ class Batch:
             return
         kind, legs = transfer.kind, decision.legs
         self.subjects.add(transfer.id)
-        touched = self.touched
-        for debit, credit, _, _ in legs:
-            touched[debit.no] = debit
-            touched[credit.no] = credit
+        self.legs += legs
         if kind == "hold":
             self.rows["insert_hold"].extend(hold_row(transfer, legs, epoch))
         elif kind == "post":
@@ -84,6 +86,11 @@ class Batch:
                 self._count(legs[0][0].no, transfer, decision.record)
         if decision.claim is not None:
             self._add_claim(decision.claim, decision.answer, transfer.account)
+
+    def touched(self) -> dict[int, Account]:
+        """The accounts whose counters it moves, by number."""
+        sides = list(chain.from_iterable(map(_SIDES, self.legs)))
+        return dict(zip(map(_NUMBER, sides), sides, strict=True))
 
     def add_secret(self, name: str, value: bytes) -> None:
         self.commands += 1
@@ -101,7 +108,7 @@ class Batch:
         """Fix what memory says now: the counters as they will be when this batch is committed."""
         self.number = number
         pending_sum = posted_sum = 0
-        for account in self.touched.values():
+        for account in self.touched().values():
             pending = account.debits_pending - account.credits_pending
             posted = account.debits_posted - account.credits_posted
             if account.stored is None:
@@ -144,7 +151,7 @@ class Batch:
 
     def _add_note(self, note: Note) -> None:
         if isinstance(note, DeliveryNote):  # of each call: first
-            self._append("insert_delivery", (note.seq, note.delivery))
+            self.rows["insert_delivery"] += (note.seq, note.delivery)
             self.deliveries.setdefault(note.id, note.delivery)
         elif isinstance(note, BurnNonce):
             self._append("insert_nonce", (note.account, note.nonce, note.expires_ms))

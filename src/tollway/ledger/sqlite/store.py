@@ -142,7 +142,9 @@ class SqliteLedger:
         except AssertionError as error:
             self._go_down("ledger_fault", f"memory contradicts itself: {error}")
             raise LedgerUnavailable("The ledger found a fault in itself and booked nothing.") from error
-        if durable and (committed := self._commit()) is not None:
+        if not durable:
+            self._schedule_later()
+        elif (committed := self._commit()) is not None:
             await committed
         return results
 
@@ -231,16 +233,13 @@ class SqliteLedger:
         raise LedgerUnavailable("The ledger is closed.")
 
     def _carry_out(self, command: Command | Expire, at_ms: int) -> Result | None:
+        """What it writes is queued; when that is handed over is for the caller to say."""
         decision = self._books.decide(command, at_ms)
         if decision.transfer is not None or decision.note is not None:
             # Encoded before anything is entered: a record that can't be must not fail others' bookings.
             record = json.encode(decision.record) if decision.record is not None else None
             self._books.enter(decision)
             self._queued.add(decision, record, self._epoch)
-            if type(command) in DECIDED:
-                self._schedule_later()
-            else:
-                self._schedule()
         return decision.result
 
     def _commit(self) -> asyncio.Future[None] | None:
@@ -338,7 +337,7 @@ class SqliteLedger:
         if books.ended_count >= RECENT_CHAINS:
             books.rotate()
         if len(books.accounts) > ACCOUNTS_MAX:
-            books.drop_older_accounts(self._queued.touched.values())
+            books.drop_older_accounts(self._queued.touched().values())
         if len(books.keys) > ACCOUNTS_MAX:
             books.drop_older_keys(self._queued.keys)
 
