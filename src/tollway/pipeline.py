@@ -84,8 +84,8 @@ class Pipeline:
             with wallets.share(caller.account, reply) as share:
                 await share.enter()
                 try:
-                    limits = (room, snapshot.body_bytes_max, watch, snapshot.slow_sender_s)
-                    body = await watch.wait(read_body(receive, headers.all, *limits))
+                    most, slow = snapshot.body_bytes_max, snapshot.slow_sender_s
+                    body = await watch.wait(read_body(receive, headers.all, room, most, watch, slow))
                 except Interrupted as late:
                     raise endings.arrival_error(late.reason) from None
                 arriving.over()
@@ -118,8 +118,9 @@ class Pipeline:
                     self._observer.alarm("ledger_outcome_unknown", id)
                     await reply.break_off()
                 finally:
-                    share.ended(booking.record)
-                    trail.used(booking.record.usage)
+                    record = booking.record
+                    share.ended(record)
+                    trail.used(record.usage)
                     await booking.close()  # a call that came here without an end gives its hold back
                     if booking.granted:
                         self._observer.call_ended(booking.record)

@@ -55,14 +55,15 @@ def meter(
 
     A price from reported usage may be over `held` (images, files): the ledger says who bears the rest."""
     reported, flags = _reported(usage_raw, call, candidate, max_tokens)
-    estimated = reported is None or ended != "complete"
+    complete = ended == "complete"
+    estimated = reported is None or not complete
     if reported is None:
         usage = estimate(call, candidate, generated, max_tokens)
     elif estimated:
         usage = _at_least(reported, estimate(call, candidate, generated, max_tokens))
     else:
         usage = reported
-    if ended != "complete":
+    if not complete:
         flags.append(ended)
     elif usage_raw is None:
         flags.append("usage_missing")
@@ -73,9 +74,10 @@ def meter(
     if "error" in finish_reasons:
         flags.append("finish_error")
         price = 0
-    elif ended == "complete" and usage.completion == 0 and not any(finish_reasons):
-        flags.append("zero_completion")
-        price = 0
+    elif complete:
+        if usage.completion == 0 and not any(finish_reasons):
+            flags.append("zero_completion")
+            price = 0
     elif ended in _FREE or (ended == "cut_by_router" and not call.stream):
         price = 0
     return Charge(

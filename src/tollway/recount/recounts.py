@@ -122,7 +122,8 @@ class Recounts:
         recounter = self._recounter
         if not self._share_bps or self._vocabularies.get(candidate.key, "") not in recounter.tokenizers:
             return None
-        if not (self._sampled(call) or candidate.provider in recounter.silent) or len(recounter.kept) >= STREAMS_MAX:
+        wanted = chosen(call.id, self._share_bps) or candidate.provider in recounter.silent
+        if not wanted or len(recounter.kept) >= STREAMS_MAX:
             return None
         kept = Transcript(STREAM_BYTES_MAX)
         recounter.kept.add(kept)
@@ -153,7 +154,7 @@ class Recounts:
         if counted is not None:
             recounter.soon(whole, charge, self._threshold_bps, counted)
             return
-        if not (silent or self._sampled(whole.call)):
+        if not (silent or chosen(whole.call.id, self._share_bps)):
             return
         submitted = self._submit(whole)
         if isinstance(submitted, Future):
@@ -164,9 +165,6 @@ class Recounts:
     async def aclose(self) -> None:
         """Once a process, at its end."""
         await self._recounter.aclose()
-
-    def _sampled(self, call: Call) -> bool:
-        return chosen(call.id, self._share_bps)
 
     def _submit(self, whole: Counting, *, urgent: bool = False) -> "Future[Counted] | RecountOutcome":
         """What is being counted, or why nothing is."""

@@ -158,7 +158,7 @@ def ordered(
 ) -> list[Drawn]:
     """The routes of one model, the one to try first in front. `sort` is the name's, or else the call's own."""
     prompt = call.prompt
-    choosy = bool(sort or call.needs or call.preferences is not NO_PREFERENCES)
+    choosy = not (call.preferences is NO_PREFERENCES and sort is None and not call.needs)
     measures = choosy and _measures(call, sort)
     drawn = []
     for route in routes:
