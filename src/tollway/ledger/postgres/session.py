@@ -220,10 +220,12 @@ class Session:
         return row
 
     @contextlib.contextmanager
-    def _cut_when_late(self, after_s: float = TRANSACTION_S_MAX) -> Iterator[None]:
-        """Shut the connection's socket after a while, which ends whatever waits for it with psycopg.OperationalError.
-        A cancellation would first ask the very server that doesn't answer."""
-        timer = asyncio.get_running_loop().call_later(after_s, _cut, self.connection)
+    def _cut_when_late(self, after_s: float | None = None) -> Iterator[None]:
+        """Shut the connection's socket after a while (None: TRANSACTION_S_MAX), which ends whatever waits for it with
+        psycopg.OperationalError. A cancellation would first ask the very server that doesn't answer."""
+        timer = asyncio.get_running_loop().call_later(
+            TRANSACTION_S_MAX if after_s is None else after_s, _cut, self.connection
+        )
         try:
             yield
         finally:
