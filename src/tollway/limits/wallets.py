@@ -39,8 +39,10 @@ class Wallets:
 
     def share(self, account: str, answer: Answering) -> "Share":
         """What a call takes; nothing yet. A context: at its end the call has left."""
-        share = Share(self._counts, self._allowances.of(account), account)
-        answer.added = share.headers
+        allowance = self._allowances.of(account)
+        share = Share(self._counts, allowance, account)
+        if allowance.requests or allowance.tokens:
+            answer.added = share.headers
         return share
 
     @contextlib.contextmanager

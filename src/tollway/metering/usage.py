@@ -86,14 +86,17 @@ def parse_usage(raw: bytes) -> Usage | None:
 def check(usage: Usage, call: Call, candidate: Candidate, max_tokens: int | None = None) -> str | None:
     """Why `usage` is impossible, as a stable word; None when it isn't. `max_tokens`: the output limit that the router
     lowered the call to, where it did."""
+    counts = msgspec.structs.astuple(usage)
     prompt, completion = usage.prompt, usage.completion
     parts = call.prompt.parts  # only with others than text may its tokens be audio, or more than its bytes
-    if min(msgspec.structs.astuple(usage)) < 0:
+    if min(counts) < 0:
         return "negative"
     if prompt > (candidate.context_length if parts else prompt_bound(call, candidate)):
         return "prompt_over_bound"
     if completion > call.n * output_limit(call, candidate, max_tokens):
         return "completion_over_limit"
+    if sum(counts) == prompt + completion:
+        return None  # all of them are ordinary
     if usage.cached + usage.cache_write > prompt:
         return "cached_over_prompt"
     if usage.reasoning > completion:

@@ -127,12 +127,14 @@ class Health:
             window = self._open(provider, attempt.model)
         wide = outcome in WIDE and attempt.status not in OF_A_MODEL
         window.attempts.append(_Attempt(now, outcome, wide, attempt.first_token_ms, attempt.tokens_per_s))
-        breakers, began = self._breakers, now - (attempt.duration_ms or 0.0) / 1e3
-        if not breakers.all_well:
-            if outcome == "ok":
-                breakers.answered(window.key, began, whole=True)
-            elif outcome in REACHED:
-                breakers.reached(provider, began)
+        breakers = self._breakers
+        if outcome == "ok" and breakers.all_well:
+            return
+        began = now - (attempt.duration_ms or 0.0) / 1e3
+        if outcome == "ok":
+            breakers.answered(window.key, began, whole=True)
+        elif outcome in REACHED:
+            breakers.reached(provider, began)
         if outcome not in FAULTS:
             return
         # RFC 9110 10.2.3: Retry-After means the same on a 503 as on a 429.
