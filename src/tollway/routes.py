@@ -3,6 +3,7 @@
 What is described at /openapi.json stands in api/openapi.py; a test compares the two.
 """
 
+from collections.abc import Awaitable
 from typing import Any, NamedTuple, cast
 
 from starlette.routing import Route, Router
@@ -70,7 +71,7 @@ def routes(services: Services) -> App:
         redirect_slashes=False,
     )
 
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await exact.get(scope["path"], router)(scope, receive, send)
+    def app(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        return exact.get(scope["path"], router)(scope, receive, send)
 
     return forwarded(services, cors(services, app))

@@ -66,6 +66,9 @@ class ScriptedResponse:
         assert isinstance(step, bytes)
         return step
 
+    def whole(self) -> bytes | None:
+        return None  # it comes read by read
+
     async def pump(self, take: Callable[[bytes], bool]) -> None:
         while (data := await self.read()) and take(data):
             pass

@@ -1,5 +1,7 @@
 """POST /chat/completions: a raw ASGI callable, so that no request or response object is built on the hot path."""
 
+from collections.abc import Awaitable
+
 from tollway.api.services import (
     REQUEST_ID_BYTES_MAX,
     App,
@@ -18,18 +20,18 @@ from tollway.upstream.watch import AsgiClient
 
 
 def chat_completions(services: Services) -> App:
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    def app(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         client: Client = scope.get("extensions", {}).get("tollway.client") or AsgiClient(receive)
         reply = services.reply(send, client)
 
-        async def work() -> None:
+        def work() -> Awaitable[None]:
             headers = scope["headers"]
             header_guard(headers, services.snapshot.header_bytes_max)
             if scope["method"] != "POST":
                 raise method_not_allowed(scope["method"], ("POST",))
-            await services.pipeline.chat(reply.request_id, read_headers(headers, scope), receive, client, reply)
+            return services.pipeline.chat(reply.request_id, read_headers(headers, scope), receive, client, reply)
 
-        await guarded(services, scope, reply, work)
+        return guarded(services, scope, reply, work)
 
     return app
 

@@ -5,7 +5,7 @@ header and never a cookie, so no answer allows credentials, and any request head
 ignored anyway.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any
 
 from tollway.api.services import App, Receive, Scope, Services
@@ -55,11 +55,11 @@ def cors(services: Services, app: App) -> App:
     origin, is served as if there were no CORS; only a preflight from an allowed origin never reaches `app`."""
     answers = _Answers(())
 
-    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+    def wrapped(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         nonlocal answers
         origins = services.snapshot.cors_origins
         if not origins:
-            return await app(scope, receive, send)
+            return app(scope, receive, send)
         if answers.origins is not origins:
             answers = _Answers(origins)
         origin = requested = None
@@ -69,12 +69,9 @@ def cors(services: Services, app: App) -> App:
             elif name == b"access-control-request-method":
                 requested = value
         if requested is not None and scope["method"] == "OPTIONS" and (allowed := answers.preflight(origin)):
-            await services.reply(send).whole(204, [], b"", allowed)
-        elif added := answers.actual(origin):
-            await app(scope, receive, _adding(send, added))
-        else:
-            await app(scope, receive, send)
-        return None
+            return services.reply(send).whole(204, [], b"", allowed)
+        added = answers.actual(origin)
+        return app(scope, receive, _adding(send, added) if added else send)
 
     return wrapped
 
@@ -118,9 +115,9 @@ class _Answers:
 
 
 def _adding(send: Send, added: tuple[Header, ...]) -> Send:
-    async def adding(message: Mapping[str, Any]) -> None:
+    def adding(message: Mapping[str, Any]) -> Awaitable[None]:
         if message["type"] == "http.response.start":
             message = {**message, "headers": [*message["headers"], *added]}
-        await send(message)
+        return send(message)
 
     return adding

@@ -63,7 +63,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     def reply(self, send: Send, client: Client | None = None) -> Reply:
         """To a request that has just come; its id is new."""
         write = Reply.never if client is None else client.write
-        return Reply(send, new_id(self.clock.now_ms()), challenge=self.snapshot.challenge, write=write)
+        return Reply(send, new_id(self.clock.now_ms()), challenge=self.pipeline.snapshot.challenge, write=write)
 
 
 class Answered(msgspec.Struct, frozen=True, kw_only=True):

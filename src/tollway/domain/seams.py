@@ -37,6 +37,10 @@ class HttpResponse(Protocol):
         """The next bytes of the body as they come, at most 256 KiB; b"" at its end. Reading stops at the socket when
         nobody calls, so memory stays bounded. ProviderFault("cut") when the connection ends before the body does."""
 
+    def whole(self) -> bytes | None:
+        """All of the body that hasn't been read, where it has come to its end, so that nobody has to wait for it; else
+        None, and `read` gives what there is."""
+
     async def pump(self, take: Callable[[bytes], bool]) -> None:
         """Give the body's pieces to `take` in the moment they come, until it says False, which it may of one that it
         took, or no more come: `read` goes on from there, and says how the body ended. What `take` raises comes out."""

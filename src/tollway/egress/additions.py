@@ -14,7 +14,7 @@ from tollway.wire.sse import encode_event
 CHUNK_MEMBERS = ("id", "object", "created", "model", "service_tier", "system_fingerprint")
 
 # A provider that bills on its own account (OpenRouter) reports its own money in these members of `usage`.
-PROVIDER_MONEY = ("cost", "cost_details", "is_byok")
+PROVIDER_MONEY = frozenset({"cost", "cost_details", "is_byok"})
 
 
 class Tollway(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -35,8 +35,8 @@ def usage_object(reported: bytes | None, usage: Usage, cost: str) -> msgspec.Raw
         fields = json.decode_fields(json.encode(_openai_usage(usage)))
     else:
         fields = json.decode_fields(reported)
-        for name in PROVIDER_MONEY:
-            fields.pop(name, None)
+        for name in PROVIDER_MONEY & fields.keys():
+            del fields[name]
     fields["cost"] = _raw(cost)
     return msgspec.Raw(json.encode_fields(fields))
 

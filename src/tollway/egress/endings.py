@@ -97,5 +97,5 @@ def _tollway(record: CallRecord, posted: Posted, plan: Plan) -> Tollway:
         balance_usd=format_usd(posted.available),
         attempts=record.attempts,
         estimated=record.usage_origin == "estimated",
-        max_tokens_applied=plan.caps.get(f"{record.provider}:{record.model}"),
+        max_tokens_applied=plan.caps.get(f"{record.provider}:{record.model}") if plan.caps else None,
     )

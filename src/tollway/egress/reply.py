@@ -84,6 +84,13 @@ class Reply:
     """`started` and `ended` tell what the client may have been given; `added` gives headers that go with whatever
     is answered; `watch` bounds the wait for a slow reader."""
 
+    # Most answers are whole ones: what only a stream changes begins as what all share.
+    _silence: asyncio.Handle | None = None
+    _silence_s = 0.0
+    _last_write = 0.0
+    _writing = False  # nothing may come between the parts of a write
+    _comment: asyncio.Task[None] | None = None
+
     @staticmethod
     def never(data: bytes) -> bool:
         """`write` where nothing is sent but by `send`."""
@@ -106,17 +113,11 @@ class Reply:
         self.added: Callable[[], Iterable[Header]] = tuple
         self.started = False
         self.ended = False
-        self._silence: asyncio.Handle | None = None
-        self._silence_s = 0.0
         self._time: Callable[[], float] = float  # the loop's, once somebody asks how long nothing was written
-        self._last_write = 0.0
-        self._writing = False  # nothing may come between the parts of a write
-        self._comment: asyncio.Task[None] | None = None
 
-    async def json(self, status: int, body: bytes, headers: tuple[Header, ...] | list[Header] = ()) -> None:
+    def json(self, status: int, body: bytes, headers: tuple[Header, ...] | list[Header] = ()) -> Awaitable[None]:
         """A whole answer."""
-        length = (b"content-length", str(len(body)).encode())
-        await self.whole(status, [JSON_TYPE, length], body, headers)
+        return self.whole(status, [JSON_TYPE, (b"content-length", b"%d" % len(body))], body, headers)
 
     async def whole(
         self, status: int, about: list[Header], body: bytes, headers: tuple[Header, ...] | list[Header] = ()

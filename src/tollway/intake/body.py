@@ -73,7 +73,7 @@ async def read_body(
     """
     _check_headers(headers, max_bytes)
     started = time.monotonic()
-    body, more = await _next(receive)
+    body, more = _piece(await receive())
     if len(body) > max_bytes:
         raise _too_large(max_bytes)
     if not more:
@@ -82,7 +82,7 @@ async def read_body(
     whole = bytearray(body)  # not a list of pieces: a sender of tiny ones must not cost many times their size
     while more:
         patience.extend(started + slow_sender_s + len(whole) / BYTES_PER_S_MIN - time.monotonic())
-        piece, more = await _next(receive)
+        piece, more = _piece(await receive())
         if len(whole) + len(piece) > max_bytes:
             raise _too_large(max_bytes)
         room.take(len(piece))
@@ -90,8 +90,7 @@ async def read_body(
     return bytes(whole)
 
 
-async def _next(receive: Receive) -> tuple[bytes, bool]:
-    message = await receive()
+def _piece(message: MutableMapping[str, Any]) -> tuple[bytes, bool]:
     if message["type"] != "http.request":
         raise ClientGone("The client left while it was sending its request.")
     return message.get("body", b""), message.get("more_body", False)
@@ -101,7 +100,8 @@ def _check_headers(headers: Mapping[bytes, bytes], max_bytes: int) -> None:
     length = headers.get(b"content-length")
     if length is not None:
         _check_length(length, max_bytes)
-    if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
+    coding = headers.get(b"content-encoding")
+    if coding is not None and coding.strip().lower() != b"identity":
         raise UnsupportedMediaType("Compressed bodies are not accepted: send it without content-encoding.")
     content_type = headers.get(b"content-type", b"")
     if content_type != JSON and content_type.partition(b";")[0].strip().lower() != JSON:

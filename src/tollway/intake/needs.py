@@ -2,7 +2,7 @@
 asked; must not know who has it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -10,6 +10,7 @@ from tollway.domain.parameters import PART_NEEDS
 from tollway.wire.json import Raw, ValidationError, unchecked_decoder
 
 _NONE = Raw(b"[]")
+_FIELDS = frozenset({"tools", "functions", "response_format"})
 _FORMS = {"json_object": "response_format", "json_schema": "structured_outputs", "text": None}
 
 
@@ -20,8 +21,10 @@ class _Form(msgspec.Struct, frozen=True, gc=False):
 _form = unchecked_decoder(_Form)
 
 
-def needs(fields: Mapping[str, Raw], parts: Iterable[str]) -> frozenset[str]:
+def needs(fields: Mapping[str, Raw], parts: Collection[str]) -> frozenset[str]:
     """The capabilities (domain/parameters.py) that `fields` and the kinds of content `parts` ask for."""
+    if not parts and _FIELDS.isdisjoint(fields):
+        return frozenset()
     found = {PART_NEEDS[kind] for kind in parts if kind in PART_NEEDS}
     if any(name in fields and fields[name] != _NONE for name in ("tools", "functions")):
         found.add("tools")

@@ -29,7 +29,7 @@ from tollway.intake.schema import (
 from tollway.wire.json import DEPTH_MAX, DecodeError, Raw, ValidationError, decode_fields, unchecked_decoder
 from tollway.wire.structure import TooDeep, TooManyNodes, check_structure
 
-ROUTER_FIELDS = ("provider", "models", "max_cost")  # read here, never forwarded
+ROUTER_FIELDS = frozenset({"provider", "models", "max_cost"})  # read here, never forwarded
 
 _KNOWN = spellings(FIELDS, OTHER_SPELLINGS, FIELD_FEATURES, ("messages", "tools", "chat_template_kwargs"))
 _KNOWN_OPTIONS = spellings(STREAM_OPTIONS)
@@ -48,8 +48,8 @@ def parse(body: bytes, *, id: str, limits: Limits, client_request_id: str | None
     cap, cap_field = _output_cap(fields, values)
     features = asked_features(fields, values)
     chosen = preferences(values["provider"]) if "provider" in values else NO_PREFERENCES
-    for name in ROUTER_FIELDS:
-        fields.pop(name, None)
+    for name in ROUTER_FIELDS & fields.keys():
+        del fields[name]
     prompt = measure(fields, limits)
     needed = needs(fields, prompt.parts)
     for feature in features:
@@ -70,7 +70,9 @@ def parse(body: bytes, *, id: str, limits: Limits, client_request_id: str | None
         features=features,
         needs=needed,
         prompt=PromptSize(
-            text_bytes=prompt.text_bytes, messages=prompt.messages, parts=tuple(sorted(prompt.parts.items()))
+            text_bytes=prompt.text_bytes,
+            messages=prompt.messages,
+            parts=tuple(sorted(prompt.parts.items())) if prompt.parts else (),
         ),
         fields=fields,
         request_hash=hashlib.sha256(body).hexdigest(),

@@ -144,8 +144,9 @@ def _folded(name: str) -> str:
 
 def read_fields(fields: dict[str, Raw], limits: Limits) -> dict[str, Any]:
     """The values of the fields the router reads; nulls are taken out of `fields`. RequestError names what is wrong."""
-    for name in [name for name, raw in fields.items() if raw == NULL]:
-        del fields[name]
+    if NULL in fields.values():
+        for name in [name for name, raw in fields.items() if raw == NULL]:
+            del fields[name]
     if len(fields) > FIELDS_MAX:
         raise RequestError(f"The body has {len(fields)} fields; at most {FIELDS_MAX} are read.")
     values = {name: read_value(name, FIELDS[name], raw) for name, raw in fields.items() if name in FIELDS}
@@ -201,15 +202,14 @@ def read_value(name: str, field: Field, raw: Raw) -> Any:
 
 
 def _check_counts(values: dict[str, Any], limits: Limits) -> None:
-    if values.get("n", 1) > limits.max_n:
+    if "n" in values and values["n"] > limits.max_n:
         raise RequestError(f"n is {values['n']}; it must be at most {limits.max_n}.", param="n")
-    stop, models = values.get("stop"), values.get("models")
-    if isinstance(stop, list) and len(stop) > limits.max_stop:
+    if "stop" in values and isinstance(stop := values["stop"], list) and len(stop) > limits.max_stop:
         raise RequestError(f"stop has {len(stop)} strings; at most {limits.max_stop} are allowed.", param="stop")
-    if models is not None and len(models) > limits.max_models:
+    if "models" in values and len(models := values["models"]) > limits.max_models:
         raise RequestError(f"models has {len(models)} ids; at most {limits.max_models} are tried.", param="models")
-    older, newer = values.get("max_tokens"), values.get("max_completion_tokens")
-    if older is not None and newer is not None and older != newer:
+    newer = values.get("max_completion_tokens")
+    if newer is not None and (older := values.get("max_tokens", newer)) != newer:
         raise RequestError(
             f"max_tokens is {older} and max_completion_tokens is {newer}; give one of them, or the same value.",
             param="max_tokens",

@@ -1,6 +1,6 @@
 """Several observers as one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 from tollway.domain.answer import AttemptRecord
 from tollway.domain.observer import Granted, Limited, NullObserver, Observer
@@ -9,18 +9,28 @@ from tollway.domain.recount import Recount, RecountOutcome
 
 
 class Fanout:
-    """Tells each observer in turn."""
+    """Tells each observer in turn. Of what every call brings, only those that do something about it are told."""
 
     def __init__(self, *observers: Observer) -> None:
         self._observers = observers
+        self._at_calls: list[Callable[[CallRecord], None]] = [
+            observer.call_ended for observer in _each(observers) if _acts(observer, "call_ended")
+        ]
+        self._at_attempts: list[Callable[[AttemptRecord, str], None]] = [
+            observer.attempt_ended for observer in _each(observers) if _acts(observer, "attempt_ended")
+        ]
+
+    @property
+    def observers(self) -> tuple[Observer, ...]:
+        return self._observers
 
     def call_ended(self, record: CallRecord) -> None:
-        for observer in self._observers:
-            observer.call_ended(record)
+        for tell in self._at_calls:
+            tell(record)
 
     def attempt_ended(self, attempt: AttemptRecord, detail: str) -> None:
-        for observer in self._observers:
-            observer.attempt_ended(attempt, detail)
+        for tell in self._at_attempts:
+            tell(attempt, detail)
 
     def request_refused(self, code: str, status: int, client: str) -> None:
         for observer in self._observers:
@@ -49,6 +59,19 @@ class Fanout:
     def alarm(self, what: str, detail: str) -> None:
         for observer in self._observers:
             observer.alarm(what, detail)
+
+
+def _each(observers: Iterable[Observer]) -> Iterator[Observer]:
+    """Those within a Fanout instead of the Fanout."""
+    for observer in observers:
+        if isinstance(observer, Fanout):
+            yield from _each(observer.observers)
+        else:
+            yield observer
+
+
+def _acts(observer: Observer, event: str) -> bool:
+    return getattr(type(observer), event, None) is not getattr(NullObserver, event)
 
 
 class AttemptFeed(NullObserver):

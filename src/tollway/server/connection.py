@@ -7,7 +7,7 @@ time, not what is asked for.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, cast
 from urllib.parse import unquote
 
@@ -191,16 +191,16 @@ class Connection(asyncio.Protocol):
         if self._repeating:
             return
         self._head_bytes = -1
-        version = self._parser.get_http_version()
+        version, by_name = self._parser.get_http_version(), dict(self._headers)
         if len(self._url) > ORDINARY_TARGET_BYTES and len(self._url) > (most := self._site.limits().bytes):
             self._wrong = HeadersTooLarge(f"The request's address is over {most} bytes.")
-        elif (wrong := complaint(version, self._url, self._headers)) is not None:
+        elif (wrong := complaint(version, self._url, self._headers, by_name)) is not None:
             self._wrong = RequestError(f"{NO_HTTP} {wrong}")
         elif len(self._waiting) >= WAITING_MAX:
             self._wrong = RequestError(f"Over {WAITING_MAX} requests wait for their answers on one connection.")
         if self._wrong is not None:
             raise Refused
-        exchange = self._exchange(version == "1.1")
+        exchange = self._exchange(version == "1.1", by_name)
         self._newest = exchange
         self._coding = 0
         if self._turn is None or self._turn.complete:
@@ -235,7 +235,7 @@ class Connection(asyncio.Protocol):
             self._parser.feed_data(framing(self._headers))
             self._repeating = False
 
-    def _exchange(self, modern: bool) -> Exchange:
+    def _exchange(self, modern: bool, by_name: Mapping[bytes, bytes]) -> Exchange:
         url = httptools.parse_url(self._url)
         raw_path = url.path
         path = raw_path.decode("ascii")
@@ -253,8 +253,10 @@ class Connection(asyncio.Protocol):
             "client": self._client,
             "server": self._server,
         }
-        expects = modern and any(
-            name == b"expect" and value.lower() == b"100-continue" for name, value in self._headers
+        expects = (
+            modern
+            and b"expect" in by_name
+            and any(name == b"expect" and value.lower() == b"100-continue" for name, value in self._headers)
         )
         keep_alive = modern and self._parser.should_keep_alive()
         exchange = Exchange(self, scope, modern=modern, keep_alive=keep_alive, expects=expects)

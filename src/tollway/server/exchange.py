@@ -221,21 +221,17 @@ class Exchange:
         """The answer's head, and how its body is framed."""
         # RFC 9110, 6.4.1: these have no body, whatever their headers say.
         self._length = 0 if self._head_only or status in (204, 304) else CHUNKED if self._modern else UNTIL_THE_END
-        closes = False
-        head = STATUS_LINES[status] + self._line.date()
-        for name, value in headers:
-            head += b"%b: %b\r\n" % (name, value)
-            if name == b"content-length":
-                self._length = int(value)
-            elif name == b"connection" and value == b"close":
-                closes = True
+        head = STATUS_LINES[status] + self._line.date() + b"".join([b"%b: %b\r\n" % header for header in headers])
+        by_name = dict(headers)
+        if (length := by_name.get(b"content-length")) is not None:
+            self._length = int(length)
         if head.count(b"\n") != len(headers) + 2 or head.count(b"\r") != len(headers) + 2 or b"\0" in head:
             raise ValueError("a header that holds a line's end")  # it could be taken for another header, or an answer
         if self._length == CHUNKED:
             head += b"transfer-encoding: chunked\r\n"
         elif self._length == UNTIL_THE_END:
             self.keep_alive = False
-        if closes:
+        if by_name.get(b"connection") == b"close":
             self.keep_alive = False
         elif not self.keep_alive:
             head += b"connection: close\r\n"

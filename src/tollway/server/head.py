@@ -3,7 +3,7 @@ request than we do (RFC 9112). Pure: it knows header lines, not connections.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 Header = tuple[bytes, bytes]  # a name in lower case, a value without blanks around it
 
@@ -13,22 +13,23 @@ VERSIONS = ("1.1", "1.0")
 _HOST = re.compile(rb"(?:\[[0-9A-Za-z:.%]+\]|[0-9A-Za-z._~!$&'()*+,;=%-]*)(?::[0-9]*)?\Z")
 
 
-def complaint(version: str, target: bytes, headers: Sequence[Header]) -> str | None:
-    """What is wrong with a head, as a sentence for its sender; None when all is well."""
+def complaint(version: str, target: bytes, headers: Sequence[Header], by_name: Mapping[bytes, bytes]) -> str | None:
+    """What is wrong with a head, as a sentence for its sender; None when all is well. `by_name` has the last header of
+    each name."""
     if version not in VERSIONS:
         return "This router speaks HTTP/1.1 and HTTP/1.0."
     if b"#" in target:
         return "A request's target has no fragment (#)."
-    hosts = 0
-    for name, value in headers:
-        if name == b"host":
-            hosts += 1
-            if not _HOST.match(value):
-                return "The Host header is no host with an optional port."
-        # RFC 9112, 6.1: who predates chunks can't mean them; another coding would have to be undone, and isn't.
-        elif name == b"transfer-encoding" and (version == "1.0" or value.lower() != b"chunked"):
-            return "A body is sent with a content-length, or over HTTP/1.1 with transfer-encoding: chunked."
-    if hosts > 1 or (not hosts and version == "1.1"):
+    host = by_name.get(b"host")
+    if host is not None and not _HOST.match(host):
+        return "The Host header is no host with an optional port."
+    if b"transfer-encoding" in by_name:
+        for name, value in headers:
+            # RFC 9112, 6.1: who predates chunks can't mean them; another coding would have to be undone, and isn't.
+            if name == b"transfer-encoding" and (version == "1.0" or value.lower() != b"chunked"):
+                return "A body is sent with a content-length, or over HTTP/1.1 with transfer-encoding: chunked."
+    repeated = len(by_name) < len(headers)
+    if version == "1.1" if host is None else repeated and [name for name, _ in headers].count(b"host") > 1:
         return "A request has exactly one Host header."
     return None
 

@@ -138,13 +138,13 @@ class Attempts:
         self._repeats = repeats
         self._ways = ways
 
-    async def answer(self, call: Call, plan: Plan, trail: Trail, watch: Watch) -> Answer:
+    def answer(self, call: Call, plan: Plan, trail: Trail, watch: Watch) -> Awaitable[Answer]:
         """One whole batch answer, from `trail.asking`. Raises TollwayError when nobody could give one; Interrupted."""
-        return await self._first_success(plan, trail, watch, lambda turn: self._batch(call, plan, turn, trail, watch))
+        return self._first_success(plan, trail, watch, lambda turn: self._batch(call, plan, turn, trail, watch))
 
-    async def open(self, call: Call, plan: Plan, trail: Trail, watch: Watch) -> OpenStream:
+    def open(self, call: Call, plan: Plan, trail: Trail, watch: Watch) -> Awaitable[OpenStream]:
         """A stream from its first good event on. Raises as `answer`; the caller closes it."""
-        return await self._first_success(plan, trail, watch, lambda turn: self._open(call, plan, turn, trail, watch))
+        return self._first_success(plan, trail, watch, lambda turn: self._open(call, plan, turn, trail, watch))
 
     def ended(self, stream: OpenStream, fault: ProviderFault | None, reading: Reading, *, whole: bool) -> AttemptRecord:
         """An open stream came to its end, good or bad: its record, which whoever watches providers is told as well."""
@@ -167,34 +167,35 @@ class Attempts:
         while (turn := turns.take()) is not None:
             if turn.pause_s:
                 await self._pause(watch, turn.pause_s)
-            came = await self._try(turn, trail, attempt)
-            if not isinstance(came, ProviderFault):
+            started, candidate = self._clock.monotonic(), turn.candidate
+            try:
+                came = await attempt(turn)
+            except ProviderFault as fault:
+                turns.failed(turn, self._failed(trail, candidate, started, fault))
+            except Interrupted as interrupted:
+                if trail.asking is not None:
+                    by_us = ProviderFault("cancelled", f"ended by us: {interrupted.reason}")
+                    self._note(trail, candidate, started, by_us)
+                raise
+            else:
                 turns.answered(turn)
                 if trail.probe is not None:
                     trail.probe.answered()
                 return came
-            turns.failed(turn, came)
         raise final_error(trail.faults, trail.tried)
 
-    async def _try(self, turn: Turn, trail: Trail, attempt: Callable[[Turn], Awaitable[T]]) -> T | ProviderFault:
-        started, candidate = self._clock.monotonic(), turn.candidate
-        try:
-            return await attempt(turn)
-        except ProviderFault as fault:
-            trail.asking = None
-            if fault.outcome == "stale_connection" and self._clock.monotonic() - started > STALE_S_MAX:
-                fault = ProviderFault("connect_failed", fault.detail)
-            self._note(trail, candidate, started, fault)
-            trail.faults.append(fault)
-            if trail.passed is not None:
-                trail.passed.failed(fault.outcome)
-            if fault.outcome == "refused_by_provider":
-                self._observer.alarm("provider_refuses_us", f"{candidate.provider}: {fault.detail}")
-            return fault
-        except Interrupted as interrupted:
-            if trail.asking is not None:
-                self._note(trail, candidate, started, ProviderFault("cancelled", f"ended by us: {interrupted.reason}"))
-            raise
+    def _failed(self, trail: Trail, candidate: Candidate, started: float, fault: ProviderFault) -> ProviderFault:
+        """What an attempt's fault stands for, once it has been noted and told."""
+        trail.asking = None
+        if fault.outcome == "stale_connection" and self._clock.monotonic() - started > STALE_S_MAX:
+            fault = ProviderFault("connect_failed", fault.detail)
+        self._note(trail, candidate, started, fault)
+        trail.faults.append(fault)
+        if trail.passed is not None:
+            trail.passed.failed(fault.outcome)
+        if fault.outcome == "refused_by_provider":
+            self._observer.alarm("provider_refuses_us", f"{candidate.provider}: {fault.detail}")
+        return fault
 
     def _note(self, trail: Trail, candidate: Candidate, started: float, fault: ProviderFault) -> None:
         record = AttemptRecord(
@@ -212,7 +213,8 @@ class Attempts:
         """Awaited under the watch, which doesn't begin it for a call that was stopped: such a call asks nobody."""
         candidate = turn.candidate
         trail.passed = trail.probe = None
-        request = self._dialect(candidate).request(call, candidate, max_tokens=plan.caps.get(candidate.key))
+        cap = plan.caps.get(candidate.key) if plan.caps else None
+        request = self._dialects[candidate.provider].request(call, candidate, max_tokens=cap)
         if turn.fresh:
             request = msgspec.structs.replace(request, fresh_connection=True)
         gate = self._ways.gate(candidate.provider)
@@ -230,7 +232,9 @@ class Attempts:
         try:
             response = await watch.wait(self._send(call, plan, turn, trail))
             try:
-                await self._check(candidate, response, watch)
+                if response.status != 200:
+                    raise await self._fault(candidate, response, watch)
+                _check_unpacked(response)
                 body = await self._read_all(response, watch)
             finally:
                 response.close()
@@ -238,7 +242,7 @@ class Attempts:
             raise _as_fault(interrupted, "batch", "batch_timeout") from None
         finally:
             watch.rest()
-        answer = self._dialect(candidate).answer(body)
+        answer = self._dialects[candidate.provider].answer(body)
         record = AttemptRecord(
             provider=candidate.provider,
             model=candidate.model,
@@ -258,8 +262,10 @@ class Attempts:
         opened = False
         try:
             response = await watch.wait(self._send(call, plan, turn, trail))
-            await self._check(candidate, response, watch)
-            reader = self._dialect(candidate).stream()
+            if response.status != 200:
+                raise await self._fault(candidate, response, watch)
+            _check_unpacked(response)
+            reader = self._dialects[candidate.provider].stream()
             stream = OpenStream(candidate, response, reader, watch, started)
             await self._read_opening(stream)
             stream.record = msgspec.structs.replace(stream.record, first_token_ms=self._ms_since(started))
@@ -291,20 +297,18 @@ class Attempts:
                 raise ProviderFault("malformed", f"over {OPENING_BYTES_MAX} bytes of events before the first token")
 
     async def _read_all(self, response: HttpResponse, watch: Watch) -> bytes:
+        if (body := response.whole()) is not None:
+            self._check_size(len(body))
+            return body
         whole = bytearray()  # not a list of pieces: a sender of tiny ones must not cost many times their size
         while data := await watch.wait(response.read()):
-            if len(whole) + len(data) > self._answer_bytes_max:
-                raise ProviderFault("too_large", f"over {self._answer_bytes_max} bytes (server.max_answer)")
+            self._check_size(len(whole) + len(data))
             whole += data
         return bytes(whole)
 
-    async def _check(self, candidate: Candidate, response: HttpResponse, watch: Watch) -> None:
-        """Raise the fault that an answer's head stands for. A packed body is not unpacked: it may be a bomb, and nobody
-        asked for it."""
-        if response.status != 200:
-            raise await self._fault(candidate, response, watch)
-        if (coding := content_coding(response.headers)) is not None:
-            raise ProviderFault("malformed", f"packed as {coding}, which was not asked for", status=200)
+    def _check_size(self, size: int) -> None:
+        if size > self._answer_bytes_max:
+            raise ProviderFault("too_large", f"over {self._answer_bytes_max} bytes (server.max_answer)")
 
     async def _fault(self, candidate: Candidate, response: HttpResponse, watch: Watch) -> ProviderFault:
         body, readable = b"", content_coding(response.headers) is None
@@ -313,16 +317,19 @@ class Attempts:
         with contextlib.suppress(ProviderFault, Interrupted):
             while readable and len(body) < FAULT_BODY_BYTES_MAX and (data := await watch.wait(response.read())):
                 body += data
-        return self._dialect(candidate).fault(response.status, response.headers, body[:FAULT_BODY_BYTES_MAX])
+        return self._dialects[candidate.provider].fault(response.status, response.headers, body[:FAULT_BODY_BYTES_MAX])
 
     def _ms_since(self, started: float) -> float:
         return round((self._clock.monotonic() - started) * 1000, 1)
 
-    def _dialect(self, candidate: Candidate) -> Dialect:
-        return self._dialects[candidate.provider]
-
     async def _pause(self, watch: Watch, seconds: float) -> None:
         await watch.wait(asyncio.sleep(seconds))
+
+
+def _check_unpacked(response: HttpResponse) -> None:
+    """A packed body is not unpacked: it may be a bomb, and nobody asked for it."""
+    if (coding := content_coding(response.headers)) is not None:
+        raise ProviderFault("malformed", f"packed as {coding}, which was not asked for", status=200)
 
 
 def _as_fault(interrupted: Interrupted, limit: str, outcome: Outcome) -> Exception:

@@ -65,7 +65,10 @@ class Said(msgspec.Struct, gc=False):
 
     def text_bytes(self) -> int:
         """UTF-8 bytes of all generated text."""
-        size = utf8_size(self.content) + utf8_size(self.reasoning_content or self.reasoning) + utf8_size(self.refusal)
+        size = utf8_size(self.content)
+        if not self.has_more():
+            return size
+        size += utf8_size(self.reasoning_content or self.reasoning) + utf8_size(self.refusal)
         for call in self.tool_calls or ():
             size += _function_size(call.function)
             if call.custom is not None:

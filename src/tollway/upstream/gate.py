@@ -60,6 +60,9 @@ class HeldResponse:
     async def read(self) -> bytes:
         return await self._response.read()
 
+    def whole(self) -> bytes | None:
+        return self._response.whole()
+
     async def pump(self, take: Callable[[bytes], bool]) -> None:
         await self._response.pump(take)
 

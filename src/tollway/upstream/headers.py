@@ -62,7 +62,9 @@ _CODINGS = frozenset({"br", "compress", "deflate", "gzip", "x-gzip", "zstd"})  #
 
 def content_coding(headers: Mapping[str, str]) -> str | None:
     """How an answer's body is packed (gzip, br ...), although we ask every provider not to; None when it isn't."""
-    coding = headers.get("content-encoding", "").strip().lower()
+    if "content-encoding" not in headers:
+        return None
+    coding = headers["content-encoding"].strip().lower()
     if coding in ("", "identity"):
         return None
     return coding if coding in _CODINGS else "something unknown"  # their words don't go on: they may be our key

@@ -28,8 +28,9 @@ class TooManyNodes(msgspec.DecodeError):
 def check_structure(text: bytes, *, max_depth: int, max_nodes: int | None = None) -> None:
     """Raises TooDeep when `text` nests deeper than `max_depth`, TooManyNodes when it has more than `max_nodes` arrays,
     objects and members. Most texts have too few brackets and bytes, strings included, to break either."""
-    nodes_max = len(text) if max_nodes is None else max_nodes  # a node takes a byte
-    if _few_openers(text, max_depth) and (len(text) <= nodes_max or text.count(b":") + max_depth <= nodes_max):
+    size = len(text)
+    nodes_max = size if max_nodes is None else max_nodes  # a node takes a byte
+    if _few_openers(text, max_depth) and (size <= nodes_max or text.count(b":") + max_depth <= nodes_max):
         return
     nodes = depth = 0
     for outside in _outside_strings(text):

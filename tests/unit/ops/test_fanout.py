@@ -9,6 +9,7 @@ import pytest
 from helpers.ledgers import record
 from tollway.domain.answer import AttemptRecord
 from tollway.domain.observer import NullObserver, Observer
+from tollway.domain.record import CallRecord
 from tollway.ops.fanout import AttemptFeed, Fanout
 
 ATTEMPT = AttemptRecord(provider="p", model="m", outcome="cut")
@@ -47,6 +48,28 @@ def test_each_observer_is_told_in_turn(what: str) -> None:
     observer: Observer = Fanout(Listener("a", heard), Listener("b", heard))
     getattr(observer, what)(*NEWS[what])
     assert heard == [("a", what, NEWS[what]), ("b", what, NEWS[what])]
+
+
+@pytest.mark.parametrize("what", NEWS)
+def test_those_within_another_are_told_in_their_turn(what: str) -> None:
+    heard: list[tuple[str, str, tuple[Any, ...]]] = []
+    observer: Observer = Fanout(Fanout(Listener("a", heard), Listener("b", heard)), Listener("c", heard))
+    getattr(observer, what)(*NEWS[what])
+    assert [name for name, *_ in heard] == ["a", "b", "c"]
+
+
+def test_who_does_something_about_one_event_alone_is_told_of_it() -> None:
+    ended: list[str] = []
+
+    class Calls(NullObserver):
+        def call_ended(self, record: CallRecord) -> None:
+            ended.append(record.id)
+
+    learned: list[AttemptRecord] = []
+    observer = Fanout(NullObserver(), Calls(), AttemptFeed(learned.append))
+    for what, news in NEWS.items():
+        getattr(observer, what)(*news)
+    assert ended == ["call-1"] and learned == [ATTEMPT]
 
 
 def test_without_observers_nobody_is_told() -> None:

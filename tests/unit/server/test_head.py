@@ -2,9 +2,14 @@
 
 import pytest
 
-from tollway.server.head import complaint, framing
+from tollway.server import head
+from tollway.server.head import Header, framing
 
 HOST = (b"host", b"router.example")
+
+
+def complaint(version: str, target: bytes, headers: list[Header]) -> str | None:
+    return head.complaint(version, target, headers, dict(headers))
 
 
 @pytest.mark.parametrize(
@@ -35,6 +40,8 @@ def test_a_request_has_one_host_but_for_one_that_predates_it() -> None:
     one = "A request has exactly one Host header."
     assert complaint("1.1", b"/", []) == complaint("1.1", b"/", [HOST, HOST]) == one
     assert complaint("1.0", b"/", [HOST, HOST]) == one
+    assert complaint("1.1", b"/", [(b"host", b"a b"), HOST]) == one
+    assert complaint("1.1", b"/", [HOST, (b"a", b"1"), (b"a", b"2")]) is None
     assert complaint("1.0", b"/", []) is complaint("1.0", b"/", [HOST]) is None
 
 
@@ -52,6 +59,7 @@ def test_a_target_has_no_fragment() -> None:
 def test_chunks_are_the_only_coding(coding: bytes) -> None:
     said = complaint("1.1", b"/", [HOST, (b"transfer-encoding", coding)])
     assert said is not None and "transfer-encoding: chunked" in said
+    assert complaint("1.1", b"/", [HOST, (b"transfer-encoding", coding), (b"transfer-encoding", b"chunked")]) == said
 
 
 def test_chunks_came_with_1_1() -> None:

@@ -240,6 +240,24 @@ async def test_a_packed_error_is_known_by_its_status_alone() -> None:
     assert bench.outcomes == [("a", "overloaded"), ("b", "ok")]
 
 
+class AtHand(ScriptedResponse):
+    """All of it has come with its head."""
+
+    def whole(self) -> bytes | None:
+        return b"".join(read for read in self.reads if isinstance(read, bytes))
+
+
+async def test_an_answer_that_has_come_is_not_waited_for() -> None:
+    bench = Bench(a=[AtHand(ANSWER)])
+    assert await bench.answer() == await Bench(a=[answer()]).answer()
+
+
+async def test_an_answer_that_has_come_has_the_same_limit() -> None:
+    bench = Bench(a=[AtHand(b" " * 1200)], b=[answer()])
+    assert "ask for fewer tokens" in (await bench.refused("answer")).message
+    assert bench.outcomes == [("a", "too_large")]
+
+
 @virtual_time
 async def test_a_batch_answer_that_is_too_large_is_asked_of_nobody_else() -> None:
     bench = Bench(a=[ScriptedResponse(b" " * 600, b" " * 600)], b=[answer()])

@@ -39,6 +39,9 @@ _PAYLOAD_AT = len(b"data: ")
 _CR = 0x0D  # a number, which is looked for five times faster in bytes than b"\r" is
 
 
+_fields: msgspec.json.Decoder[dict[str, msgspec.Raw]] = json.unchecked_decoder(dict[str, msgspec.Raw])
+
+
 class OpenAIOpenAI:
     """upstream.dialect.Dialect of one provider. The clock only dates a Retry-After whose answer carries no date."""
 
@@ -56,7 +59,8 @@ class OpenAIOpenAI:
             for name in dropped(call.fields, call.needs, lacking(candidate.unsupported)):
                 del fields[name]
         fields["model"] = msgspec.Raw(json.encode(candidate.upstream))
-        _name_user(fields, call, self._endpoint)
+        if self._endpoint.user != "forward":
+            _name_user(fields, call, self._endpoint)
         if call.stream:
             fields["stream_options"] = _with_usage(fields.get("stream_options"))
         if max_tokens is not None:
@@ -65,7 +69,7 @@ class OpenAIOpenAI:
                 fields[name] = msgspec.Raw(b"%d" % cap)
         for rewrite in self._rewrites:
             rewrite(fields)
-        return self._endpoint.post(self._url, json.encode_fields(fields), candidate.timeouts.connect)
+        return self._endpoint.post(self._url, json.encode(fields), candidate.timeouts.connect)
 
     def models(self) -> HttpRequest:
         return self._endpoint.get("/models")
@@ -80,21 +84,27 @@ class OpenAIOpenAI:
             raise ProviderFault("malformed", f"the answer is {damage}", status=200) from None
         if completion.error is not None:
             raise event_fault(completion.error, self._endpoint.secrets)
-        choices = sorted(completion.choices or (), key=lambda choice: choice.index)
-        messages = [choice.message for choice in choices if choice.message is not None]
-        if not messages or len(messages) < len(choices):
-            raise ProviderFault("malformed", "the answer is no chat completion: no choices with a message", status=200)
-        fields = json.decode_fields(body)
+        choices = completion.choices or []
+        if len(choices) > 1:
+            choices.sort(key=lambda choice: choice.index)
+        text_bytes = parts = 0
+        for choice in choices:
+            message = choice.message
+            if message is None:
+                raise _no_completion()
+            text_bytes += message.text_bytes()
+            if message.images or message.audio:
+                parts += len(message.images or ()) + bool(message.audio)
+        if not choices:
+            raise _no_completion()
+        fields = _fields.decode(body)
         fields.pop("tollway", None)
         return Answer(
             fields=fields,
             response_id=completion.id and completion.id[:RESPONSE_ID_CHARS_MAX],
             usage=None if completion.usage is None else bytes(fields["usage"]),
-            generated=Generated(
-                text_bytes=sum(message.text_bytes() for message in messages),
-                other_parts=sum(len(message.images or ()) + bool(message.audio) for message in messages),
-            ),
-            finish_reasons=tuple(choice.finish_reason or None for choice in choices),
+            generated=Generated(text_bytes=text_bytes, other_parts=parts),
+            finish_reasons=tuple([choice.finish_reason or None for choice in choices]),
         )
 
     def fault(self, status: int, headers: Mapping[str, str], body: bytes) -> ProviderFault:
@@ -104,10 +114,12 @@ class OpenAIOpenAI:
         return ChunkReader(self._endpoint.secrets)
 
 
+def _no_completion() -> ProviderFault:
+    return ProviderFault("malformed", "the answer is no chat completion: no choices with a message", status=200)
+
+
 def _name_user(fields: dict[str, msgspec.Raw], call: Call, endpoint: Endpoint) -> None:
     """Write the `user` that this provider is to see."""
-    if endpoint.user == "forward":
-        return
     if endpoint.user == "hash" and call.pseudonym:
         fields["user"] = msgspec.Raw(json.encode(call.pseudonym))
     else:

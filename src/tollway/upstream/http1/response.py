@@ -4,7 +4,7 @@ It must not know how the bytes got here; that it is read slowly it says through 
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 from tollway.domain.errors import ProviderFault
@@ -24,6 +24,30 @@ class Source(Protocol):
 
     def drop(self) -> None:
         """Nobody wants the rest."""
+
+
+class Headers(Mapping[str, str]):
+    """Fields as text, which each becomes when it is asked for: of an answer that is well hardly any is."""
+
+    __slots__ = ("_fields",)
+
+    def __init__(self, fields: Mapping[bytes, bytes]) -> None:
+        self._fields = fields
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name.encode() in self._fields
+
+    def __getitem__(self, name: str) -> str:
+        value = self._fields.get(name.encode())
+        if value is None:
+            raise KeyError(name)
+        return value.strip(b" \t").decode("latin-1")
+
+    def __iter__(self) -> Iterator[str]:
+        return (name.decode("latin-1") for name in self._fields)
+
+    def __len__(self) -> int:
+        return len(self._fields)
 
 
 class Response:
@@ -63,9 +87,7 @@ class Response:
     @property
     def headers(self) -> Mapping[str, str]:
         if self._headers is None:
-            self._headers = {
-                name.decode("latin-1"): value.strip(b" \t").decode("latin-1") for name, value in self.fields.items()
-            }
+            self._headers = Headers(self.fields)
         return self._headers
 
     async def head(self) -> None:
@@ -85,6 +107,12 @@ class Response:
                 return b""
             await self._more()
         return self._take()
+
+    def whole(self) -> bytes | None:
+        if not self.ended or self.broken:
+            return None
+        parts, self.parts, self.size = self.parts, [], 0
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def pump(self, take: Callable[[bytes], bool]) -> None:
         on = True
