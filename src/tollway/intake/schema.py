@@ -149,7 +149,7 @@ def read_fields(fields: dict[str, Raw], limits: Limits) -> dict[str, Any]:
             del fields[name]
     if len(fields) > FIELDS_MAX:
         raise RequestError(f"The body has {len(fields)} fields; at most {FIELDS_MAX} are read.")
-    values = {name: read_value(name, FIELDS[name], raw) for name, raw in fields.items() if name in FIELDS}
+    values = {name: read_value(name, field, raw) for name, raw in fields.items() if (field := FIELDS.get(name))}
     if "model" not in values:
         raise RequestError(f"model is missing; it must be {FIELDS['model'].expected}.", param="model")
     for name in OTHER_SPELLINGS.keys() & fields.keys():

@@ -30,7 +30,8 @@ def check_structure(text: bytes, *, max_depth: int, max_nodes: int | None = None
     objects and members. Most texts have too few brackets and bytes, strings included, to break either."""
     size = len(text)
     nodes_max = size if max_nodes is None else max_nodes  # a node takes a byte
-    if _few_openers(text, max_depth) and (size <= nodes_max or text.count(b":") + max_depth <= nodes_max):
+    few = len(text.translate(None, _NOT_OPENERS)) <= max_depth if size <= _SHORT else _few_openers(text, max_depth)
+    if few and (size <= nodes_max or text.count(b":") + max_depth <= nodes_max):
         return
     nodes = depth = 0
     for outside in _outside_strings(text):
@@ -46,8 +47,6 @@ def check_structure(text: bytes, *, max_depth: int, max_nodes: int | None = None
 
 def _few_openers(text: bytes, most: int) -> bool:
     """At most `most` brackets open in `text`, in strings or not. `find` skips what lies between at memchr's speed."""
-    if len(text) <= _SHORT:
-        return len(text.translate(None, _NOT_OPENERS)) <= most
     count = 0
     for bracket in (b"{", b"["):
         at = text.find(bracket)

@@ -39,9 +39,6 @@ _PAYLOAD_AT = len(b"data: ")
 _CR = 0x0D  # a number, which is looked for five times faster in bytes than b"\r" is
 
 
-_fields: msgspec.json.Decoder[dict[str, msgspec.Raw]] = json.unchecked_decoder(dict[str, msgspec.Raw])
-
-
 class OpenAIOpenAI:
     """upstream.dialect.Dialect of one provider. The clock only dates a Retry-After whose answer carries no date."""
 
@@ -97,7 +94,7 @@ class OpenAIOpenAI:
                 parts += len(message.images or ()) + bool(message.audio)
         if not choices:
             raise _no_completion()
-        fields = _fields.decode(body)
+        fields = json.decode_fields(body)
         fields.pop("tollway", None)
         return Answer(
             fields=fields,
