@@ -157,7 +157,9 @@ class Pipeline:
         health, seed, out = self._health, self._seed(), await self._disabled()
         measured, served = health.performance, snapshot.catalog
         chosen = health.planned(lambda who: plan(call, served, who, seed=seed, measured=measured, disabled=out))
-        full = await snapshot.gates.full(call, chosen.candidates) if snapshot.gates else ()
+        if not snapshot.gates:
+            return chosen
+        full = await snapshot.gates.full(call, chosen.candidates)
         return narrow(chosen, full, "at_limit") if full else chosen
 
     async def _hold(self, caller: Caller, call: Call, chosen: Plan, booking: Booking, *, unlimited: bool) -> Plan:

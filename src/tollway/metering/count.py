@@ -16,14 +16,17 @@ GENERATED_PART = "audio_output"  # the kind whose ceiling a generated part count
 
 def estimate(call: Call, candidate: Candidate, generated: Generated, max_tokens: int | None = None) -> Usage:
     """The tokens of the prompt, and of what was read of the answer. `max_tokens`: the limit the router lowered to."""
-    limit = call.n * output_limit(call, candidate, max_tokens)
-    parts = generated.other_parts * candidate.part_tokens.get(GENERATED_PART, limit)
-    spoken = min(parts, limit) if GENERATED_PART in call.features else 0
-    counted = generated.counted
-    text = text_tokens(generated.text_bytes) if counted is None else counted.completion
+    limit, counted = call.n * output_limit(call, candidate, max_tokens), generated.counted
+    completion = text_tokens(generated.text_bytes) if counted is None else counted.completion
+    spoken = 0
+    if generated.other_parts:
+        parts = generated.other_parts * candidate.part_tokens.get(GENERATED_PART, limit)
+        completion += parts
+        if GENERATED_PART in call.features:
+            spoken = min(parts, limit)
     return Usage(
         prompt=prompt_tokens(call, candidate, counted),
-        completion=min(text + parts, limit),
+        completion=min(completion, limit),
         audio_output=spoken,
     )
 
