@@ -108,25 +108,23 @@ class Batch:
         """Fix what memory says now: the counters as they will be when this batch is committed."""
         self.number = number
         pending_sum = posted_sum = 0
+        rows = self.rows["insert_account"]
         for account in self.touched().values():
-            pending = account.debits_pending - account.credits_pending
-            posted = account.debits_posted - account.credits_posted
-            if account.stored is None:
-                account.stored = (0, 0)
-            pending_sum += pending - account.stored[0]
-            posted_sum += posted - account.stored[1]
+            debits_pending, debits_posted = account.debits_pending, account.debits_posted
+            credits_pending, credits_posted = account.credits_pending, account.credits_posted
+            pending, posted = debits_pending - credits_pending, debits_posted - credits_posted
+            pending_before, posted_before = account.stored or (0, 0)
+            pending_sum += pending - pending_before
+            posted_sum += posted - posted_before
             account.stored = (pending, posted)
-            self._append(
-                "insert_account",
-                (
-                    account.no,
-                    account.id,
-                    account.debits_pending,
-                    account.debits_posted,
-                    account.credits_pending,
-                    account.credits_posted,
-                    account.last_seq,
-                ),
+            rows += (
+                account.no,
+                account.id,
+                debits_pending,
+                debits_posted,
+                credits_pending,
+                credits_posted,
+                account.last_seq,
             )
         for (day, account_no, model, provider), sums in self.usage.items():
             self._append("insert_usage", (day, account_no, model, provider_of(provider), *storable(sums)))

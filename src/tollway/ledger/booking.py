@@ -212,13 +212,13 @@ class Booking:
         except LedgerOutcomeUnknown:
             self._void_later("unknown")
             raise _try_again() from None
-        self._pending = isinstance(result, Held)
+        if isinstance(result, Held):
+            self.held = result.amount
+            self.granted = True
+            self.note(held=result.amount)
+            return None
+        self._pending = False
         match result:
-            case Held(amount=amount):
-                self.held = amount
-                self.granted = True
-                self.note(held=amount)
-                return None
             case Insufficient():
                 return result
             case Claimed():

@@ -36,13 +36,16 @@ def steps_of(query: str) -> Steps:
     )
 
 
-_STEPS = {name: steps_of(query) for name, query in QUERIES.items()}
+_STEPS = {name: dict(steps_of(query)) for name, query in QUERIES.items()}
 
 
 def write_rows(connection: sqlite3.Connection, query: str, values: Sequence[Any]) -> None:
     """Run the query of that name once for each row in `values`, which has the parameters of one after another's."""
-    place, end = 0, len(values)
-    for size, statement in _STEPS[query]:
+    steps, place, end = _STEPS[query], 0, len(values)
+    if (whole := steps.get(end)) is not None:
+        connection.execute(whole, values)
+        return
+    for size, statement in steps.items():
         while end - place >= size:
             connection.execute(statement, values[place : place + size])
             place += size
