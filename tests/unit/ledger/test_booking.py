@@ -6,9 +6,22 @@ from typing import Any
 import msgspec
 import pytest
 
-from helpers.booked import CHARGE, DOWN, FOREVER, POSTED, UNKNOWN, VOIDED, ScriptedLedger, booking, held, later
+from helpers.booked import (
+    CALLER,
+    CHARGE,
+    DOWN,
+    FOREVER,
+    HELD,
+    POSTED,
+    UNKNOWN,
+    VOIDED,
+    ScriptedLedger,
+    booking,
+    held,
+    later,
+)
 from helpers.ledgers import WALLET
-from helpers.metered import candidate
+from helpers.metered import call, candidate
 from helpers.virtual_time import LoopClock, now, virtual_time
 from tollway.domain.commands import (
     Credit,
@@ -23,6 +36,8 @@ from tollway.domain.commands import (
     Void,
 )
 from tollway.domain.errors import InternalError, LedgerOutcomeUnknown, LedgerUnavailable
+from tollway.domain.keys import Key
+from tollway.domain.plan import Plan
 from tollway.ledger.booking import ASK_AGAIN_S, UNKNOWN_S_MAX, VOID_TRIES, Bookings
 
 # --- the hold
@@ -33,6 +48,20 @@ async def test_a_hold_asks_for_the_bounds_and_keeps_what_was_granted() -> None:
     made, ledger = await held()
     assert ledger.told == [Hold(id="call-1", account=WALLET, bounds=(1_000,), unlimited=False, model="m")]
     assert (made.held, made.granted, made.record.held) == (1_000, True, 1_000)
+
+
+@pytest.mark.parametrize(("key", "models"), [(None, ()), (Key(id="k", account=WALLET, created_ms=0), ("m", "n"))])
+@virtual_time
+async def test_a_hold_names_each_model_once_that_its_key_has_to_allow(key: Key | None, models: tuple[str, ...]) -> None:
+    ledger = ScriptedLedger(HELD)
+    caller = msgspec.structs.replace(CALLER, key=key)
+    plan = Plan(
+        candidates=tuple(candidate(provider=provider, model=model) for provider, model in ("am", "an", "bm")), seed=7
+    )
+    await Bookings(ledger, LoopClock()).open(caller, call(), plan).hold((1,), unlimited=False)  # type: ignore[arg-type]
+    (told,) = ledger.told
+    assert isinstance(told, Hold)
+    assert (told.key, told.models) == ("" if key is None else "k", models)
 
 
 @virtual_time
