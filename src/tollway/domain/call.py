@@ -66,11 +66,14 @@ class PromptSize(msgspec.Struct, frozen=True, kw_only=True):
     parts: tuple[tuple[str, int], ...] = ()  # content parts that are no text: (("image_url", 2),)
 
 
-class Call(msgspec.Struct, frozen=True, kw_only=True):
+class Call(msgspec.Struct, frozen=True):
     """One parsed request. `fields` is its top level without the router's own fields, values byte-faithful."""
 
     id: str
     model: str
+    prompt: PromptSize
+    fields: dict[str, msgspec.Raw]
+    request_hash: str  # sha256 of the body as received, hex
     fallbacks: tuple[str, ...] = ()  # `models`
     stream: bool = False
     include_usage: bool = False  # stream_options.include_usage
@@ -81,9 +84,6 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     preferences: Preferences = NO_PREFERENCES
     features: frozenset[str] = frozenset()  # what costs beyond tokens: web_search, service_tier ...
     needs: frozenset[str] = frozenset()  # capabilities without which it can't be answered: tools, vision ...
-    prompt: PromptSize
-    fields: dict[str, msgspec.Raw]
-    request_hash: str  # sha256 of the body as received, hex
     user: str | None = None
     pseudonym: str = ""  # what stands for account and user at a provider that is to know neither
     client_request_id: str | None = None  # the caller's own x-request-id, recorded only

@@ -56,10 +56,18 @@ def parse(body: bytes, *, id: str, limits: Limits, client_request_id: str | None
         if brings_text(feature):
             prompt.add_part(feature)
     options = values.get("stream_options")
+    size = PromptSize(
+        text_bytes=prompt.text_bytes,
+        messages=prompt.messages,
+        parts=tuple(sorted(prompt.parts.items())) if prompt.parts else (),
+    )
     return Call(
-        id=id,
-        model=values["model"],
-        fallbacks=tuple(values.get("models", ())),
+        id,
+        values["model"],
+        size,
+        fields,
+        hashlib.sha256(body).hexdigest(),
+        fallbacks=tuple(values["models"]) if "models" in values else (),
         stream=values.get("stream", False),
         include_usage=bool(options is not None and options.include_usage),
         n=values.get("n", 1),
@@ -69,13 +77,6 @@ def parse(body: bytes, *, id: str, limits: Limits, client_request_id: str | None
         preferences=chosen,
         features=features,
         needs=needed,
-        prompt=PromptSize(
-            text_bytes=prompt.text_bytes,
-            messages=prompt.messages,
-            parts=tuple(sorted(prompt.parts.items())) if prompt.parts else (),
-        ),
-        fields=fields,
-        request_hash=hashlib.sha256(body).hexdigest(),
         user=values.get("user"),
         client_request_id=client_request_id[:REQUEST_ID_MAX] if client_request_id is not None else None,
     )

@@ -124,17 +124,18 @@ class Metrics(Collector):
     # --- domain.Observer
 
     def call_ended(self, record: CallRecord) -> None:
-        self._calls.add((record.ended, record.error_code or ""))
+        self._calls.counts[record.ended, record.error_code or ""] += 1
         # Both times are the host's clock, which may have been set back in between.
         seconds = max(0, record.ended_ms - record.created_ms) / 1000
         self._durations.observe(("stream",) if record.stream else ("batch",), seconds)
         usage, provider, model = record.usage, record.provider, record.model
         if usage is None or provider is None or model is None:
             return
-        self._tokens.add((provider, model, "prompt"), usage.prompt)
-        self._tokens.add((provider, model, "completion"), usage.completion)
-        self._charged.add((provider, model), record.price)
-        self._cost.add((provider, model), record.cost)
+        tokens, served = self._tokens.counts, (provider, model)
+        tokens[provider, model, "prompt"] += usage.prompt
+        tokens[provider, model, "completion"] += usage.completion
+        self._charged.counts[served] += record.price
+        self._cost.counts[served] += record.cost
 
     def attempt_ended(self, attempt: AttemptRecord, detail: str) -> None:
         self._providers.attempt_ended(attempt)

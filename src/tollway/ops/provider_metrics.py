@@ -37,7 +37,7 @@ class ProviderMetrics:
         )
 
     def attempt_ended(self, attempt: AttemptRecord) -> None:
-        self._attempts.add((attempt.provider, attempt.outcome))
+        self._attempts.counts[attempt.provider, attempt.outcome] += 1
         if attempt.first_token_ms is not None:
             self._first_tokens.observe((attempt.provider,), attempt.first_token_ms / 1000)
 

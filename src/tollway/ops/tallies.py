@@ -14,23 +14,24 @@ Labels = tuple[str, ...]
 
 
 class Counter:
-    """Whole numbers by label values. `divisor`: how many of what is counted make one of the exported unit."""
+    """Whole numbers by label values, in `counts`: whoever counts often adds to them there. `divisor`: how many of what
+    is counted make one of the exported unit."""
 
     def __init__(self, name: str, meaning: str, labels: Labels, *, divisor: int = 1) -> None:
         self._family = (name, meaning)
         self._labels = labels
         self._divisor = divisor
-        self._counts: defaultdict[Labels, int] = defaultdict(int)
+        self.counts: defaultdict[Labels, int] = defaultdict(int)
         if not labels:
-            self._counts[()] = 0  # what has no labels is there from the start
+            self.counts[()] = 0  # what has no labels is there from the start
 
     def add(self, values: Labels, amount: int = 1) -> None:
-        self._counts[values] += amount
+        self.counts[values] += amount
 
     def family(self) -> CounterMetricFamily:
         name, meaning = self._family
         family = CounterMetricFamily(name, meaning, labels=self._labels)
-        for values, count in self._counts.items():
+        for values, count in self.counts.items():
             family.add_metric(values, count / self._divisor)
         return family
 
