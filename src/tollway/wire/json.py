@@ -23,11 +23,10 @@ Raw = msgspec.Raw
 # 900; and a text of no more bytes than this needs no look at all: an ordinary event of a stream has 350.
 DEPTH_MAX = 500
 
-_encoder = msgspec.json.Encoder()
-
-
-def encode(value: Any) -> bytes:
-    return _encoder.encode(value)
+# Both are the encoder's own method, which all that is written goes through: no step between. An object's raw values are
+# copied byte for byte.
+encode: Callable[[Any], bytes] = msgspec.json.Encoder().encode
+encode_fields: Callable[[dict[str, msgspec.Raw]], bytes] = encode
 
 
 def check_depth(text: bytes | str | msgspec.Raw) -> None:
@@ -56,7 +55,10 @@ def unchecked_decoder(type: Any) -> msgspec.json.Decoder[Any]:
 
 
 _any = decoder(Any)
-_fields = decoder(dict[str, msgspec.Raw])
+
+# The top level of an object, values as raw bytes. Of a repeated key the last one stays: re-encoded from this, a body
+# can't mean one thing here and another at the provider. Raises as `decoder` says.
+decode_fields: Callable[[bytes | msgspec.Raw], dict[str, msgspec.Raw]] = decoder(dict[str, msgspec.Raw])
 
 
 def decode(text: bytes | str) -> Any:
@@ -71,15 +73,3 @@ def decode_as(data: bytes | msgspec.Raw, type: type[T]) -> T:
     if not whole.isascii():
         whole.decode()
     return msgspec.json.decode(data, type=type)
-
-
-def decode_fields(data: bytes | msgspec.Raw) -> dict[str, msgspec.Raw]:
-    """The top level of an object, values as raw bytes. Of a repeated key the last one stays: re-encoded from this,
-    a body can't mean one thing here and another at the provider. Raises as `decoder` says."""
-    fields: dict[str, msgspec.Raw] = _fields(data)
-    return fields
-
-
-def encode_fields(fields: dict[str, msgspec.Raw]) -> bytes:
-    """An object from raw values, which are copied byte for byte."""
-    return _encoder.encode(fields)
