@@ -17,7 +17,7 @@ from tollway.bench.gateways import Gateway, Router, nginx, provider
 from tollway.bench.measure import CONCURRENCY, Bench, Result, Size, share_cores
 from tollway.bench.place import made_in, raise_file_limit
 from tollway.bench.report import headline, remarks, tables, text
-from tollway.bench.server import BenchFailed, run, stopping
+from tollway.bench.server import BenchFailed, free_port, run, stopping
 from tollway.wire import json
 
 HERE = Path(__file__).parent
@@ -26,7 +26,8 @@ CACHE = HERE.parent / ".bench"
 ROUNDS_MAX = 20
 QUICK = Size(rounds=1, streams=100, streams_s=3.0, batch_s=2.0, latency_s=3.0, waiting_s=2.0, turns=2)
 OURS = "tollway"
-NAMES = [NGINX, OURS, *(peer.name for peer in PEERS)]
+FORWARD = "bare forward"
+NAMES = [NGINX, FORWARD, OURS, *(peer.name for peer in PEERS)]
 
 
 def progress(words: str) -> None:
@@ -50,6 +51,8 @@ def measured(
             left_out[NGINX] = "not installed (apt-get install nginx-light), so there are no ratios"
         else:
             gateways.append(proxy)
+    if FORWARD in only:
+        gateways.append(forward(folder, ours, behind))
     with contextlib.ExitStack() as stack:
         if OURS in only:
             gateways.append(Router(MEMORY, "memory:", folder, ours, behind))
@@ -68,6 +71,16 @@ def measured(
                 except BenchFailed as error:
                     left_out[peer.name] = str(error)
         yield gateways
+
+
+def forward(folder: Path, cores: frozenset[int], behind: Gateway) -> Gateway:
+    """Tollway's own connections with nothing between them (forward.py)."""
+    port = free_port()
+    asked = [sys.executable, HERE / "forward.py", f"127.0.0.1:{port}", behind.batch_url]
+    server = Gateway(FORWARD, asked, cores, folder / "forward.log")
+    server.address = ("127.0.0.1", port)
+    server.batch_url = server.stream_url = f"http://{server.host}/v1/chat/completions"
+    return server
 
 
 def ledger_alone(gateways: Sequence[Gateway], folder: Path, cores: frozenset[int], seconds: float) -> list[str]:
