@@ -327,8 +327,10 @@ class SqliteLedger:
                 waiter.set_result(None)
         self._observer.committed(batch.commands, written.seconds)
         self._make_room()
-        if self._queued.commands:
+        if self._queued.waiters:
             self._schedule()
+        elif self._queued.commands:
+            self._schedule_later()  # its time may have been up while this commit ran
 
     def _make_room(self) -> None:
         """Drop the oldest of what is in memory. Only here, for what is dropped must be on disk: the older generation

@@ -13,6 +13,7 @@ import pytest
 
 from helpers.faulty_disk import FaultyDisk
 from helpers.ledgers import OTHER, START_MS, WALLET, HandClock, WatchingObserver, burn, credit, fresh_id, hold, post
+from helpers.until import until
 from tollway.domain.commands import Burned, Credited, Held, Insufficient, Posted, Refused, Revoke
 from tollway.domain.errors import LedgerLocked, LedgerUnavailable, LedgerUnusable
 from tollway.ledger.control import socket_path
@@ -76,6 +77,54 @@ async def test_whatever_is_queued_while_a_commit_runs_goes_into_the_next(setting
     setting.disk.resume()
     await asyncio.gather(first, *others)
     assert setting.observer.commits == [1, 30]
+
+
+@pytest.mark.parametrize("during_a_commit", [False, True])
+async def test_a_hold_rides_with_the_next_commit_that_somebody_waits_for(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch, during_a_commit: bool
+) -> None:
+    monkeypatch.setattr(store, "RIDE_S_MAX", 3600.0)
+    if during_a_commit:
+        setting.disk.pause()
+    credited = asyncio.create_task(setting.ledger.apply([credit(1000)]))
+    if during_a_commit:
+        await setting.disk.until_waiting()
+    else:
+        await credited
+    held = hold(5)
+    assert await setting.ledger.apply([held]) == [Held(amount=5, available=995)]
+    setting.disk.resume()
+    await credited
+    for _ in range(5):
+        await asyncio.sleep(0)  # were it to be handed over by itself, it would be now
+    await setting.ledger.apply([post(held.id, 3)])
+    assert setting.observer.commits == [1, 2]
+
+
+async def test_a_hold_that_nothing_comes_after_is_on_disk_all_the_same(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await setting.ledger.apply([credit(1000)])
+    monkeypatch.setattr(store, "RIDE_S_MAX", 0.0)
+    await setting.ledger.apply([hold(5)])
+    await until(lambda: setting.observer.commits == [1, 1])
+    assert setting.rows("SELECT amount FROM transfers WHERE kind = 'hold'") == [(5,)]
+
+
+async def test_a_hold_whose_time_is_up_while_a_commit_runs_is_on_disk_after_it(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "RIDE_S_MAX", 0.0)
+    setting.disk.pause()
+    credited = asyncio.create_task(setting.ledger.apply([credit(1000)]))
+    await setting.disk.until_waiting()
+    await setting.ledger.apply([hold(5)])
+    for _ in range(5):
+        await asyncio.sleep(0)  # the timer has run, and could hand nothing over
+    setting.disk.resume()
+    await credited
+    await until(lambda: setting.observer.commits == [1, 1])
+    assert setting.rows("SELECT amount FROM transfers WHERE kind = 'hold'") == [(5,)]
 
 
 async def test_a_short_batch_does_not_wait_for_more(setting: Setting) -> None:
