@@ -17,6 +17,7 @@ log = logging.getLogger("tollway.server")
 UNREAD_BYTES_MAX = 64 << 10  # of a body that its application hasn't asked for: then nothing more is read
 STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+CHUNK = b"%x\r\n%b\r\n"  # its size, and it
 END_OF_CHUNKS = b"0\r\n\r\n"
 
 CHUNKED, UNTIL_THE_END = -1, -2  # how an answer is framed that has no length
@@ -117,7 +118,7 @@ class Exchange:
         if self._line.write_paused or not self.started or self.left:
             return False
         if self._length == CHUNKED and data and not self.complete:  # as `_write`, which every event would go through
-            self._line.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+            self._line.transport.write(CHUNK % (len(data), data))
         else:
             self._write(data, more=True)
         return True
@@ -198,7 +199,7 @@ class Exchange:
         length = self._length
         if length == CHUNKED:
             if body:
-                body = b"%x\r\n%b\r\n" % (len(body), body)
+                body = CHUNK % (len(body), body)
             if not more:
                 body += END_OF_CHUNKS
         elif self._head_only:
