@@ -3,14 +3,13 @@ no plan, no books, no look at what passes. What it costs is the least that a rou
 
 import argparse
 import asyncio
-import gc
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import uvloop
 
-from tollway.cli.serve import bind
+from tollway.cli.serve import bind, settle
 from tollway.config.places import address
 from tollway.domain.seams import HttpRequest
 from tollway.egress.reply import refusal
@@ -82,9 +81,7 @@ async def serve(listen: str, url: str) -> None:
     bounds = Bounds(lambda: CONNECTIONS_MAX, lambda: WAIT_S, print)
     app = forwarding(Http1Transport(), url)
     listener = Listener.open(bind(address(listen)), app, lambda: HeadLimits(HEAD_BYTES_MAX, WAIT_S), refusal, bounds)
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
+    settle()
     try:
         await asyncio.Event().wait()
     finally:

@@ -74,20 +74,21 @@ class Figures:
 
     def beyond(self, target: str, base: str, kind: Kind, value: Callable[[Sample], float]) -> Spread | None:
         """What `target` adds to `base` of the same round. None unless both were measured."""
-        bases = {sample.round: value(sample) for sample in self.samples(base, kind)}
-        mine = self.samples(target, kind)
-        return spread(value(sample) - bases[sample.round] for sample in mine if sample.round in bases)
+        return spread(self._differences(target, base, kind, value))
 
     def books_us(self, target: str) -> Spread | None:
         """What books on disk add to the CPU of a request: of the differences between neighbouring turns the median, and
         in place of the least and the most, of so many, the quartiles."""
-        bases = {sample.round: sample.cpu_us for sample in self.samples(MEMORY, "turns")}
-        mine = self.samples(target, "turns")
-        added = [sample.cpu_us - bases[sample.round] for sample in mine if sample.round in bases]
+        added = self._differences(target, MEMORY, "turns", lambda sample: sample.cpu_us)
         if len(added) < 2:
             return spread(added)
         low, middle, high = quantiles(added, n=4, method="inclusive")
         return Spread(middle, low, high)
+
+    def _differences(self, target: str, base: str, kind: Kind, value: Callable[[Sample], float]) -> list[float]:
+        bases = {sample.round: value(sample) for sample in self.samples(base, kind)}
+        mine = self.samples(target, kind)
+        return [value(sample) - bases[sample.round] for sample in mine if sample.round in bases]
 
     def ratio(self, target: str, base: str, kind: Kind) -> float | None:
         """Between the medians."""

@@ -87,7 +87,7 @@ async def _serve(config: Config, read: Callable[[], Config], worker: Worker | No
     stop = stop_signal()
     hangups = hangup_signal(stop)
     async with serving(config, worker, raise_open_files()) as (router, url):
-        _settle()
+        settle()
         reloading = asyncio.ensure_future(_reloading(router, read, hangups))
         if worker is None:
             typer.echo(f"tollway is serving at {url}/api/v1", err=True)
@@ -100,7 +100,7 @@ async def _serve(config: Config, read: Callable[[], Config], worker: Worker | No
             _say_draining()
 
 
-def _settle() -> None:
+def settle() -> None:
     """Garbage collection costs by what it has to go through. What there is now stays, so it needn't be gone through
     again; and calls leave hardly any circles behind, so it needn't be looked for as often as by default (700, 10, 10),
     at which it took a tenth of a call."""
