@@ -100,6 +100,9 @@ class Damaged(ValueError):
 # For the hot path: ValueError for whatever isn't usual; UTF-8 is checked only in what is read.
 decode_usual: Callable[[bytes], Completion] = json.decoder(Completion)
 
+# Of what `read_completion` gave back, which has looked how deep it is.
+_top_level: Callable[[bytes], dict[str, msgspec.Raw]] = json.unchecked_decoder(dict[str, msgspec.Raw]).decode
+
 
 def read_completion(payload: bytes) -> tuple[Completion, bytes]:
     """`payload` read, and `payload` itself: mended when it had to be (see `_mended`). Raises Damaged."""
@@ -119,6 +122,12 @@ def read_completion(payload: bytes) -> tuple[Completion, bytes]:
             return _tolerant(mended), mended
     except ValueError as error:
         raise Damaged(f"not a JSON object: {error}") from None
+
+
+def read_whole(payload: bytes) -> tuple[Completion, dict[str, msgspec.Raw]]:
+    """A whole answer, and its top level with values byte-faithful. Raises Damaged."""
+    completion, payload = read_completion(payload)
+    return completion, _top_level(payload)
 
 
 def _function_size(function: Function | None) -> int:

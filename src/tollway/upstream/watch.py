@@ -34,10 +34,10 @@ class CallWatch:
     )
 
     def __init__(self, total: float) -> None:
-        task = asyncio.current_task()
+        self._loop = loop = asyncio.get_running_loop()
+        task = asyncio.current_task(loop)  # given the loop: to find it asks the system for the process's id
         assert task is not None, "a watch belongs to a task"
         self._task: asyncio.Task[Any] = task
-        self._loop = asyncio.get_running_loop()
         self._total_due = self._loop.time() + total
         self._due = self._total_due
         self._what: Reason = "total"

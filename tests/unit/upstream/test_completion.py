@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
 
-from tollway.upstream.completion import NODES_MAX, Damaged, Said, read_completion, utf8_size
+from tollway.upstream.completion import NODES_MAX, Damaged, Said, read_completion, read_whole, utf8_size
 from tollway.wire import json
 
 
@@ -143,6 +143,16 @@ def test_null_is_absent_but_for_our_own_member(
 def test_what_is_no_json_object_in_utf8_is_damaged(payload: bytes) -> None:
     with pytest.raises(Damaged):
         read_completion(payload)
+    with pytest.raises(Damaged):
+        read_whole(payload)
+
+
+def test_of_a_whole_answer_the_top_level_is_read_as_it_was_sent_or_mended() -> None:
+    completion, fields = read_whole(b'{"id":"a","x": [1.0, {}],"y":"\\ud83d","x":{"b" : 2e0}}')
+    assert (completion.id, {name: bytes(raw) for name, raw in fields.items()}) == (
+        "a",
+        {"id": b'"a"', "x": b'{"b" : 2e0}', "y": b'"\\ufffd"'},
+    )
 
 
 @pytest.mark.parametrize(

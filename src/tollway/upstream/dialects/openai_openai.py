@@ -17,7 +17,7 @@ from tollway.domain.parameters import dropped, lacking
 from tollway.domain.plan import Candidate
 from tollway.domain.seams import HttpRequest
 from tollway.domain.usage import Generated
-from tollway.upstream.completion import Damaged, Said, decode_usual, read_completion, utf8_size
+from tollway.upstream.completion import Damaged, Said, decode_usual, read_completion, read_whole, utf8_size
 from tollway.upstream.endpoint import Endpoint
 from tollway.upstream.faults import answer_fault, event_fault
 from tollway.upstream.quirks import rewrites
@@ -76,7 +76,7 @@ class OpenAIOpenAI:
 
     def answer(self, body: bytes) -> Answer:
         try:
-            completion, body = read_completion(body)
+            completion, fields = read_whole(body)
         except Damaged as damage:
             raise ProviderFault("malformed", f"the answer is {damage}", status=200) from None
         if completion.error is not None:
@@ -94,7 +94,6 @@ class OpenAIOpenAI:
                 parts += len(message.images or ()) + bool(message.audio)
         if not choices:
             raise _no_completion()
-        fields = json.decode_fields(body)
         fields.pop("tollway", None)
         return Answer(
             fields=fields,
