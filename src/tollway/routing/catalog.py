@@ -39,6 +39,7 @@ class Resolution(msgspec.Struct, frozen=True, kw_only=True):
     every: tuple[Route, ...]
     pinned: str | None = None  # the provider
     sort: Sort | None = None  # what the name's suffix asks for
+    only: Route | None = None  # the one there is, where the name neither pins nor sorts
 
 
 class Catalog:
@@ -78,7 +79,8 @@ class Catalog:
         for model_id, listed in by_model.items():
             routes = tuple(listed)
             model = _model(model_id, routes, names.get(model_id, ()))
-            self._names[model_id] = Resolution(model=model, asked=routes, every=routes)
+            only = routes[0] if len(routes) == 1 else None
+            self._names[model_id] = Resolution(model=model, asked=routes, every=routes, only=only)
         self._models = MappingProxyType({model_id: found.model for model_id, found in self._names.items()})
         self._names |= {alias: self._names[model_id] for alias, model_id in aliases.items()}
 
@@ -117,7 +119,7 @@ class Catalog:
             name = base
         if found is None:
             self._refuse(name, param)
-        return msgspec.structs.replace(found, sort=sort)
+        return msgspec.structs.replace(found, sort=sort, only=None)
 
     def require_providers(self, preferences: Preferences) -> None:
         """Raises ProviderNotFound for the first preference that names none: ignoring a misspelling could send a prompt

@@ -20,10 +20,12 @@ from tollway.routing.policy import (
     Standings,
     applying,
     ordered,
+    plain,
     refusal,
+    suits,
     unmeasured,
 )
-from tollway.routing.route import Route
+from tollway.routing.route import Route, draw
 
 # Each candidate may cost the caller a timeout's wait, and is one more bound of the hold.
 MAX_CANDIDATES = 16
@@ -45,6 +47,11 @@ def plan(
 
     Raises ModelNotFound, ProviderNotFound; NoProviderAvailable, or UnpricedFeature when the caller's preferences left
     some candidate but no rate for what the call asks."""
+    if plain(call) and not (call.fallbacks or disabled):
+        only = catalog.resolve(call.model).only
+        if only is not None and suits(call, only) and standings.get(only.key) is None:
+            verdict = _well(only, draw(seed, only.salt), 1)
+            return Plan(candidates=(only.candidate,), seed=seed, verdicts=(verdict,))
     named = _named(call, catalog)
     filters = applying(call)
     groups: list[list[Drawn]] = []
@@ -155,7 +162,7 @@ def _plan(tried: list[Drawn], left: list[Drawn], reason: str, refused: dict[str,
 
 def _kept(d: Drawn, rank: int | None) -> Verdict:
     if d.note is None and d.performance is None:
-        return Verdict(candidate=d.key, kept=True, rank=rank, weight=d.route.weight, draw=d.draw)
+        return _well(d.route, d.draw, rank)
     return Verdict(
         candidate=d.key,
         kept=True,
@@ -166,3 +173,8 @@ def _kept(d: Drawn, rank: int | None) -> Verdict:
         standing=d.standing,
         performance=d.performance,
     )
+
+
+def _well(route: Route, number: float, rank: int | None) -> Verdict:
+    """On one of whom there is nothing to say but what it drew."""
+    return Verdict(candidate=route.key, kept=True, rank=rank, weight=route.weight, draw=number)

@@ -139,9 +139,22 @@ class Drawn(msgspec.Struct, order=True):
     performance: Performance | None
 
 
+def plain(call: Call) -> bool:
+    """Whether no filter applies, as with nearly every call."""
+    return call.preferences is NO_PREFERENCES and not call.features and call.n == 1
+
+
+def suits(call: Call, route: Route) -> bool:
+    """Whether nothing of the call is in question at the route, the prompt's length included."""
+    prompt = call.prompt
+    return (
+        not call.needs and not route.lacks and prompt.text_bytes + route.message_tokens * prompt.messages <= route.room
+    )
+
+
 def applying(call: Call) -> list[Filter]:
-    if call.preferences is NO_PREFERENCES and not call.features and call.n == 1:
-        return []  # nearly every call
+    if plain(call):
+        return []
     return [row for row in FILTERS if row.applies(call)]
 
 
@@ -157,8 +170,7 @@ def ordered(
     routes: Sequence[Route], call: Call, sort: Sort | None, standings: Standings, measured: Measured, seed: int
 ) -> list[Drawn]:
     """The routes of one model, the one to try first in front. `sort` is the name's, or else the call's own."""
-    prompt = call.prompt
-    choosy = not (call.preferences is NO_PREFERENCES and sort is None and not call.needs)
+    choosy = not (call.preferences is NO_PREFERENCES and sort is None)
     measures = choosy and _measures(call, sort)
     drawn = []
     for route in routes:
@@ -168,8 +180,7 @@ def ordered(
         by: float = 0
         note: str | None = standing
         performance: Performance | None = None
-        size = prompt.text_bytes + route.message_tokens * prompt.messages
-        if choosy or route.lacks or size > route.room:
+        if choosy or not suits(call, route):
             performance = measured(route.provider, route.candidate.model) if measures else None
             place, note = _place(call, route, standing, performance or UNMEASURED)
             by = _by(sort, route, performance or UNMEASURED)
