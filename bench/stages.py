@@ -13,6 +13,7 @@ from tollway.auth.policy import SignInSettings
 from tollway.auth.signin import SignIn
 from tollway.client.siwx import sign_in_header
 from tollway.client.wallet import SolanaWallet, account_id
+from tollway.domain.answer import Served
 from tollway.domain.clock import SystemClock
 from tollway.domain.commands import Credit, Hold, Post, Posted
 from tollway.domain.ids import new_id
@@ -106,15 +107,7 @@ async def main() -> None:
     tollway = Tollway(request_id=call.id, provider="p", model="m/model", balance_usd="1.00", attempts=())
 
     def charge() -> Charge:
-        return meter.meter(
-            call,
-            candidate,
-            ended="complete",
-            held=10**9,
-            usage_raw=answer.usage,
-            generated=answer.generated,
-            finish_reasons=answer.finish_reasons,
-        )
+        return meter.meter(Served(call, candidate, answer), ended="complete", held=10**9)
 
     async def book() -> None:
         call_id = new_id(clock.now_ms())

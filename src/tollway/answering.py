@@ -9,20 +9,18 @@ from functools import partial
 
 import msgspec
 
-from tollway.domain.answer import Answer, Reading
+from tollway.domain.answer import Answer, Reading, Served
 from tollway.domain.call import Call
 from tollway.domain.commands import Posted
 from tollway.domain.errors import TollwayError
 from tollway.domain.observer import Observer
 from tollway.domain.plan import Candidate, Plan
-from tollway.domain.usage import Charge, Generated
 from tollway.domain.waiting import Client, Interrupted
 from tollway.egress import endings, stream
 from tollway.egress.replay import Keeper
 from tollway.egress.reply import Reply
 from tollway.ledger.booking import Booking
 from tollway.metering import meter
-from tollway.recount.recounts import Counting
 from tollway.snapshot import Snapshot
 from tollway.upstream.attempts import OpenStream, Trail
 from tollway.upstream.watch import CallWatch
@@ -103,7 +101,8 @@ async def _no_token(run: Run, problem: TollwayError | Interrupted) -> None:
     if error is not None:
         await run.say(error)
     elif candidate is not None:
-        charge = meter.meter(run.call, candidate, ended="client_left_before_token", held=booking.held)
+        asked = Served(run.call, candidate, Reading(run.call.n))
+        charge = meter.meter(asked, ended="client_left_before_token", held=booking.held)
         await booking.post(candidate, charge, cost_max=run.call.max_cost)
 
 
@@ -144,36 +143,21 @@ async def _relay(run: Run, source: OpenStream) -> None:
 
 
 async def _post(run: Run, candidate: Candidate, read: Answer | Reading, ended: meter.Ending) -> Posted:
-    call, booking, cap = run.call, run.booking, run.plan.caps.get(candidate.key)
-    recounts, whole = run.snapshot.recounts, Counting(call=call, candidate=candidate, read=read, max_tokens=cap)
-    generated = read.generated
-    charge = _charge(run, whole, ended, generated)
-    counted = await recounts.in_time(whole) if charge.estimated and charge.price else None
-    if counted is not None:
-        generated = msgspec.structs.replace(generated, counted=counted)
-        charge = _charge(run, whole, ended, generated)
+    call, booking, recounts = run.call, run.booking, run.snapshot.recounts
+    served = Served(call, candidate, read, run.plan.caps.get(candidate.key))
+    charge, counted = meter.meter(served, ended=ended, held=booking.held), None
+    if charge.estimated and charge.price:
+        counted = await recounts.in_time(served)
+        if counted is not None:
+            charge = meter.meter(served, ended=ended, held=booking.held, counted=counted)
     if charge.refused is not None:
         run.observer.alarm("usage_refused", f"{candidate.key}, call {call.id}: {charge.flags} {charge.refused}")
     booking.note(
         response_id=read.response_id,
-        estimate=meter.estimate(call, candidate, generated, cap),
+        estimate=charge.own,
         estimate_origin="bytes" if counted is None else "tokenizer",
     )
-    kept = None if run.keeper is None else await run.keeper.kept(read, cap)
+    kept = None if run.keeper is None else await run.keeper.kept(read, served.max_tokens)
     posted = await booking.post(candidate, charge, cost_max=call.max_cost, kept=kept)
-    recounts.take(whole, charge, counted)
+    recounts.take(served, charge, counted)
     return posted
-
-
-def _charge(run: Run, whole: Counting, ended: meter.Ending, generated: Generated) -> Charge:
-    read = whole.read
-    return meter.meter(
-        whole.call,
-        whole.candidate,
-        ended=ended,
-        held=run.booking.held,
-        max_tokens=whole.max_tokens,
-        usage_raw=read.usage,
-        generated=generated,
-        finish_reasons=read.finish_reasons,
-    )

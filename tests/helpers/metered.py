@@ -5,11 +5,14 @@ from typing import Any
 
 import msgspec
 
+from tollway.domain.answer import Answer, Served
 from tollway.domain.call import Call, PromptSize
 from tollway.domain.plan import Candidate
 from tollway.domain.price import Price, Rates, Tariff
+from tollway.domain.usage import Generated
 
 RATES = Rates(input=2_500_000, output=10_000_000)  # USD 2.50 and 10.00 per million tokens
+NOTHING = Generated()
 
 
 def call(*, text_bytes: int = 40, messages: int = 1, parts: Iterable[tuple[str, int]] = (), **fields: Any) -> Call:
@@ -33,3 +36,17 @@ def candidate(tariff: Tariff | None = None, **fields: Any) -> Candidate:
         max_output_tokens=1_000,
     )
     return msgspec.structs.replace(whole, **fields)
+
+
+def served(
+    asked: Call,
+    at: Candidate,
+    *,
+    usage_raw: bytes | None = None,
+    generated: Generated = NOTHING,
+    finish_reasons: Iterable[str | None] = (),
+    max_tokens: int | None = None,
+) -> Served:
+    reasons = tuple(finish_reasons)
+    read = Answer(fields={}, response_id=None, usage=usage_raw, generated=generated, finish_reasons=reasons)
+    return Served(asked, at, read, max_tokens)

@@ -4,6 +4,8 @@ from typing import Literal
 
 import msgspec
 
+from tollway.domain.call import Call
+from tollway.domain.plan import Candidate
 from tollway.domain.usage import Generated
 
 # Of a provider's response id, as it is kept with the call for good and looked for. The longest in use have about 70.
@@ -147,3 +149,12 @@ class Reading:
     @property
     def generated(self) -> Generated:
         return Generated(text_bytes=self.text_bytes, other_parts=self.other_parts)
+
+
+class Served(msgspec.Struct, frozen=True):
+    """A call that a provider answered, as far as it went: what was asked, of whom, and what was read."""
+
+    call: Call
+    candidate: Candidate
+    read: Answer | Reading
+    max_tokens: int | None = None  # the output limit that the router lowered the call to, where it did

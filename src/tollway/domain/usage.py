@@ -33,7 +33,6 @@ class Generated(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     text_bytes: int = 0  # UTF-8 bytes of content, reasoning, refusals and tool-call arguments
     other_parts: int = 0  # generated parts that are no text (audio), each counted at its ceiling
-    counted: Counted | None = None  # of the same text, where our tokenizer knows the model's vocabulary
 
 
 class Charge(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -42,6 +41,7 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     usage: Usage
     price: int
     cost: int
+    own: Usage | None = None  # our own count, which is kept beside the provider's
     estimated: bool = False  # our own count stands in for the provider's
     flags: tuple[str, ...] = ()  # why it is remarkable: usage_missing, usage_refused, zero_completion, cut ...
     refused: str | None = None  # the start of a usage object that can't be true, for the operator

@@ -13,13 +13,13 @@ SOLD_PER_NANO = BASIS_POINTS * PICO_PER_NANO
 
 def cost_of(usage: Usage, features: Iterable[str], tariff: Tariff) -> int:
     """What the provider is owed, in nano-USD."""
-    return _ceil(price_of(usage, features, tariff.buy), PICO_PER_NANO)
+    return -(-price_of(usage, features, tariff.buy) // PICO_PER_NANO)
 
 
 def sell_of(usage: Usage, features: Iterable[str], tariff: Tariff) -> int:
     """What the wallet pays, in nano-USD: by the sell price when there is one, else the cost with the markup."""
     price, factor = tariff.selling
-    return _ceil(price_of(usage, features, price) * factor, SOLD_PER_NANO)
+    return -(-price_of(usage, features, price) * factor // SOLD_PER_NANO)
 
 
 def both_of(usage: Usage, features: Iterable[str], tariff: Tariff) -> tuple[int, int]:
@@ -27,7 +27,7 @@ def both_of(usage: Usage, features: Iterable[str], tariff: Tariff) -> tuple[int,
     price, factor = tariff.selling
     pico = price_of(usage, features, price)
     owed = pico if price is tariff.buy else price_of(usage, features, tariff.buy)
-    return _ceil(pico * factor, SOLD_PER_NANO), _ceil(owed, PICO_PER_NANO)
+    return -(-pico * factor // SOLD_PER_NANO), -(-owed // PICO_PER_NANO)
 
 
 def price_of(usage: Usage, features: Iterable[str], price: Price) -> int:
@@ -86,7 +86,3 @@ def _beyond(left: int, ordinary: int, *kinds: tuple[int, int | None]) -> int:
         if rate is not None:
             pico += taken * (rate - ordinary)
     return pico
-
-
-def _ceil(value: int, divisor: int) -> int:
-    return -(-value // divisor)

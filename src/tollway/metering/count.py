@@ -14,30 +14,28 @@ BYTES_PER_TOKEN = 4
 GENERATED_PART = "audio_output"  # the kind whose ceiling a generated part counts at
 
 
-def estimate(call: Call, candidate: Candidate, generated: Generated, max_tokens: int | None = None) -> Usage:
-    """The tokens of the prompt, and of what was read of the answer. `max_tokens`: the limit the router lowered to."""
-    limit, counted = call.n * output_limit(call, candidate, max_tokens), generated.counted
-    completion = text_tokens(generated.text_bytes) if counted is None else counted.completion
+def estimate(
+    call: Call,
+    candidate: Candidate,
+    generated: Generated,
+    max_tokens: int | None = None,
+    counted: Counted | None = None,
+) -> Usage:
+    """The tokens of the prompt, and of what was read of the answer. `max_tokens`: the limit the router lowered to;
+    `counted`: the same text in tokens, where our tokenizer was asked."""
+    asked, limit = call.prompt, call.n * output_limit(call, candidate, max_tokens)
+    if counted is None:
+        prompt = -(-asked.text_bytes // BYTES_PER_TOKEN)
+        completion = -(-generated.text_bytes // BYTES_PER_TOKEN)
+        most = candidate.context_length  # a quarter of the bytes is within the rest of `prompt_bound`
+    else:
+        prompt, completion, most = counted.prompt, counted.completion, prompt_bound(call, candidate)
+    if asked.parts:
+        prompt += parts_ceiling(asked.parts, candidate)
     spoken = 0
     if generated.other_parts:
         parts = generated.other_parts * candidate.part_tokens.get(GENERATED_PART, limit)
         completion += parts
         if GENERATED_PART in call.features:
             spoken = min(parts, limit)
-    return Usage(
-        prompt=prompt_tokens(call, candidate, counted),
-        completion=min(completion, limit),
-        audio_output=spoken,
-    )
-
-
-def prompt_tokens(call: Call, candidate: Candidate, counted: Counted | None = None) -> int:
-    prompt = call.prompt
-    tokens = text_tokens(prompt.text_bytes) if counted is None else counted.prompt
-    if prompt.parts:
-        tokens += parts_ceiling(prompt.parts, candidate)
-    return min(tokens, prompt_bound(call, candidate))
-
-
-def text_tokens(text_bytes: int) -> int:
-    return -(-text_bytes // BYTES_PER_TOKEN)
+    return Usage(prompt=min(prompt, most), completion=min(completion, limit), audio_output=spoken)

@@ -6,14 +6,14 @@ out of both, prompts and answers that aren't text alone are not compared, and wh
 off the provider's side.
 """
 
-import hashlib
 from collections import deque
+from zlib import crc32
 
-from tollway.domain.call import Call
+from tollway.domain.answer import Served
 from tollway.domain.money import BASIS_POINTS
 from tollway.domain.plan import Candidate
 from tollway.domain.recount import Compared, Recount, deviation_bps
-from tollway.domain.usage import Counted, Generated, Usage
+from tollway.domain.usage import Counted, Usage
 from tollway.metering.count import estimate
 
 ENDING_TOKENS = 4  # that a choice may have beyond its text: its end, a channel's name
@@ -24,22 +24,13 @@ JUDGED_FROM = 10  # recounts: one odd answer is no deviation
 def chosen(id: str, share_bps: int) -> bool:
     """Whether the call is in the sample: drawn from its id, so that every replica says the same, and nobody can tell
     before the call is made."""
-    drawn = int.from_bytes(hashlib.blake2b(id.encode(), digest_size=8).digest())
-    return drawn % BASIS_POINTS < share_bps
+    return crc32(id.encode()) % BASIS_POINTS < share_bps
 
 
-def recount(
-    call: Call,
-    candidate: Candidate,
-    generated: Generated,
-    counted: Counted,
-    reported: Usage | None,
-    max_tokens: int | None = None,
-) -> Recount:
-    """Both counts of a call. `reported` is the provider's, None when it gave none that can be true; `max_tokens` the
-    limit that the router lowered the call to."""
-    measured = Generated(text_bytes=generated.text_bytes, other_parts=generated.other_parts, counted=counted)
-    own = estimate(call, candidate, measured, max_tokens)
+def recount(served: Served, counted: Counted, reported: Usage | None) -> Recount:
+    """Both counts of a call. `reported` is the provider's, None when it gave none that can be true."""
+    call, candidate = served.call, served.candidate
+    own = estimate(call, candidate, served.read.generated, served.max_tokens, counted)
     prompt = completion = None
     if reported is not None and counted.plain_prompt:
         template = candidate.template_tokens + candidate.message_tokens * call.prompt.messages

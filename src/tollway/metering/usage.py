@@ -44,6 +44,8 @@ class _Reported(msgspec.Struct, frozen=True, gc=False):
 
 
 _decode = json.decoder(_Reported)
+_TOTALS = 3  # the members that come first; None in all others: nothing special
+_NOTHING_MORE = (None,) * (len(_Reported.__struct_fields__) - _TOTALS)
 _NO_PROMPT_DETAILS = _PromptDetails()
 _NO_COMPLETION_DETAILS = _CompletionDetails()
 
@@ -52,6 +54,8 @@ def parse_usage(raw: bytes) -> Usage | None:
     """The tokens that `raw` reports; None when it is no usage object or a count in it is not a whole number."""
     try:
         found = _reported(raw)
+        if msgspec.structs.astuple(found)[_TOTALS:] == _NOTHING_MORE:
+            return Usage(prompt=found.prompt_tokens, completion=found.completion_tokens)
         prompt = found.prompt_tokens_details or _NO_PROMPT_DETAILS
         completion = found.completion_tokens_details or _NO_COMPLETION_DETAILS
         reasoning = completion.reasoning_tokens or 0

@@ -15,9 +15,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from weakref import WeakSet
 
-import msgspec
-
-from tollway.domain.answer import Answer, Reading, Transcript
+from tollway.domain.answer import Answer, Reading, Served, Transcript
 from tollway.domain.call import Call
 from tollway.domain.commands import NoteRecount
 from tollway.domain.errors import LedgerOutcomeUnknown, LedgerUnavailable
@@ -42,15 +40,6 @@ STREAMS_MAX = 32  # kept at once, those that wait to be counted included
 IN_TIME_S = 0.5  # that the end of an answer may wait for our own count, where it is charged by; then bytes have to do
 
 
-class Counting(msgspec.Struct, frozen=True, kw_only=True):
-    """What was read of a call, and how it was to be read."""
-
-    call: Call
-    candidate: Candidate
-    read: Answer | Reading
-    max_tokens: int | None = None  # the limit that the router lowered it to
-
-
 class Recounter:
     """One a process: the thread, the tokenizer, and what is known of providers."""
 
@@ -64,9 +53,9 @@ class Recounter:
         self._deviations = Deviations()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def soon(self, whole: Counting, charge: Charge, threshold_bps: int, counted: "Future[Counted] | Counted") -> None:
+    def soon(self, served: Served, charge: Charge, threshold_bps: int, counted: "Future[Counted] | Counted") -> None:
         """Compare and keep, when it is counted."""
-        task = asyncio.get_running_loop().create_task(self._finish(whole, charge, threshold_bps, counted))
+        task = asyncio.get_running_loop().create_task(self._finish(served, charge, threshold_bps, counted))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -78,23 +67,23 @@ class Recounter:
         await asyncio.to_thread(self.worker.close)
 
     async def _finish(
-        self, whole: Counting, charge: Charge, threshold_bps: int, counting: "Future[Counted] | Counted"
+        self, served: Served, charge: Charge, threshold_bps: int, counting: "Future[Counted] | Counted"
     ) -> None:
-        provider = whole.candidate.provider
+        provider = served.candidate.provider
         try:
             counted = counting if isinstance(counting, Counted) else await asyncio.wrap_future(counting)
         except Exception as error:  # whatever it is, it is no reason to lose more than this count
-            log.warning("call %s could not be recounted: %s", whole.call.id, type(error).__name__)
+            log.warning("call %s could not be recounted: %s", served.call.id, type(error).__name__)
             self.observer.recounted(provider, "failed", None)
             return
         reported = None if charge.estimated else charge.usage
-        found = recount(whole.call, whole.candidate, whole.read.generated, counted, reported, whole.max_tokens)
+        found = recount(served, counted, reported)
         self.observer.recounted(provider, "counted", found)
         for kind, deviation in self._deviations.add(provider, found, threshold_bps).items():
             said = f"{provider}: its newest calls have {deviation / 100:+.1f} % {kind} tokens against our own count"
             self.observer.alarm("usage_deviates", said)
         with contextlib.suppress(LedgerUnavailable, LedgerOutcomeUnknown):
-            await self._ledger.apply([NoteRecount(id=whole.call.id, recount=found)])
+            await self._ledger.apply([NoteRecount(id=served.call.id, recount=found)])
 
 
 class Recounts:
@@ -129,11 +118,11 @@ class Recounts:
         recounter.kept.add(kept)
         return kept
 
-    async def in_time(self, whole: Counting) -> Counted | None:
+    async def in_time(self, served: Served) -> Counted | None:
         """Our own count of a call that is about to be charged by it; None when there is none within IN_TIME_S."""
         if not self._share_bps:
             return None
-        future = self._submit(whole, urgent=True)
+        future = self._submit(served, urgent=True)
         if not isinstance(future, Future):
             return None
         try:
@@ -141,24 +130,24 @@ class Recounts:
         except Exception:  # too late, or it failed: bytes have to do
             return None
 
-    def take(self, whole: Counting, charge: Charge, counted: Counted | None) -> None:
+    def take(self, served: Served, charge: Charge, counted: Counted | None) -> None:
         """A call was booked: count it again if it is to be. `counted` is what `in_time` gave."""
-        recounter, provider = self._recounter, whole.candidate.provider
+        recounter, provider = self._recounter, served.candidate.provider
         if not self._share_bps:
             return
-        silent = charge.refused is not None or "usage_missing" in charge.flags
-        if silent:
-            recounter.silent.add(provider)
-        elif not charge.estimated:
+        silent = charge.estimated and (charge.refused is not None or "usage_missing" in charge.flags)
+        if not charge.estimated:
             recounter.silent.discard(provider)
+        elif silent:
+            recounter.silent.add(provider)
         if counted is not None:
-            recounter.soon(whole, charge, self._threshold_bps, counted)
+            recounter.soon(served, charge, self._threshold_bps, counted)
             return
-        if not (silent or chosen(whole.call.id, self._share_bps)):
+        if not (silent or chosen(served.call.id, self._share_bps)):
             return
-        submitted = self._submit(whole)
+        submitted = self._submit(served)
         if isinstance(submitted, Future):
-            recounter.soon(whole, charge, self._threshold_bps, submitted)
+            recounter.soon(served, charge, self._threshold_bps, submitted)
         else:
             recounter.observer.recounted(provider, submitted, None)
 
@@ -166,17 +155,17 @@ class Recounts:
         """Once a process, at its end."""
         await self._recounter.aclose()
 
-    def _submit(self, whole: Counting, *, urgent: bool = False) -> "Future[Counted] | RecountOutcome":
+    def _submit(self, served: Served, *, urgent: bool = False) -> "Future[Counted] | RecountOutcome":
         """What is being counted, or why nothing is."""
-        vocabulary, tokenizers = self._vocabularies.get(whole.candidate.key), self._recounter.tokenizers
+        vocabulary, tokenizers = self._vocabularies.get(served.candidate.key), self._recounter.tokenizers
         if not self._installed:
             return "no_tokenizer"
         if vocabulary is None or vocabulary not in tokenizers:
             return "no_vocabulary"
-        fields = whole.call.fields
+        fields = served.call.fields
         if sum(map(len, fields.values())) > CALL_BYTES_MAX:
             return "too_large"
-        answer = _answer(whole.read)
+        answer = _answer(served.read)
         if isinstance(answer, str):
             return answer
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from helpers.configs import read
-from helpers.metered import call, candidate, tariff
+from helpers.metered import call, candidate, served, tariff
 from tollway.assembly import catalog
 from tollway.domain.call import Call
 from tollway.domain.commands import Insufficient
@@ -36,7 +36,7 @@ STEPS, RATES, RESOLD = TOML[0], TOML[1], TOML[2]
 PROVIDER = STEPS[: STEPS.index("[[providers.models]]")]
 
 
-def served(text: str) -> Candidate:
+def configured(text: str) -> Candidate:
     """The only model of a configuration."""
     config = read(text)
     (found,) = catalog(config, price_list(config)).served_by("acme")
@@ -53,7 +53,7 @@ def rows(first: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
-LARGE = served(STEPS)
+LARGE = configured(STEPS)
 HELLO = asked(JSON[0])
 USAGE = Usage(prompt=9, completion=120)
 
@@ -104,7 +104,7 @@ def test_each_kind_of_token_is_billed_as_its_row_says(row: list[str]) -> None:
     usage = Usage(prompt=prompt, cached=cached, cache_write=written, completion=completion, reasoning=reasoning)
     features = [row[5].strip("`")] if row[5] else []
     bare = PROVIDER.replace('markup = "3%"', "")
-    assert format_usd(sell_of(usage, features, served(bare + RATES).tariff)) == row[6]
+    assert format_usd(sell_of(usage, features, configured(bare + RATES).tariff)) == row[6]
 
 
 @pytest.mark.parametrize("row", rows("Prompt | Answer | Pays, USD"), ids=" ".join)
@@ -119,7 +119,7 @@ def test_sums_are_rounded_up_once(row: list[str]) -> None:
 
 
 def test_buying_and_selling_are_apart() -> None:
-    resold = served(PROVIDER + RESOLD).tariff
+    resold = configured(PROVIDER + RESOLD).tariff
     usage = Usage(prompt=1000, completion=500)
     pays, owed = format_usd(sell_of(usage, (), resold)), format_usd(cost_of(usage, (), resold))
     assert f"pay {pays} USD, of which {owed} are" in PAGE
@@ -170,7 +170,8 @@ ENDINGS: dict[str, dict[str, Any]] = {
 def charged(ending: dict[str, Any]) -> Charge:
     given = {"usage_raw": REPORTED, "generated": Generated(text_bytes=20), "finish_reasons": ("stop",), **ending}
     made = call(text_bytes=40, stream=given.pop("stream", True))
-    return meter(made, candidate(Tariff(buy=Price(rates=LARGE.tariff.buy.rates))), held=10**9, **given)
+    how, at = given.pop("ended"), candidate(Tariff(buy=Price(rates=LARGE.tariff.buy.rates)))
+    return meter(served(made, at, **given), ended=how, held=10**9)
 
 
 @pytest.mark.parametrize("begins", ENDINGS)

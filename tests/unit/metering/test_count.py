@@ -1,6 +1,8 @@
 """Our own count of tokens."""
 
 import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
 
 from helpers.metered import call, candidate
 from tollway.domain.usage import Counted, Generated, Usage
@@ -45,9 +47,19 @@ def test_generated_audio_counts_at_its_ceiling_and_as_audio_when_it_was_asked_fo
 
 def test_where_our_tokenizer_counted_its_count_stands_for_the_bytes_within_the_same_limits() -> None:
     counted = Counted(vocabulary="o200k_base", prompt=7, completion=5)
-    generated = Generated(text_bytes=400, counted=counted)
-    found = estimate(call(text_bytes=400), candidate(), generated)
+    generated = Generated(text_bytes=400)
+    found = estimate(call(text_bytes=400), candidate(), generated, counted=counted)
     assert (found.prompt, found.completion) == (7, 5)
-    assert estimate(call(max_tokens=3), candidate(), generated).completion == 3
+    assert estimate(call(max_tokens=3), candidate(), generated, counted=counted).completion == 3
     many = msgspec.structs.replace(counted, prompt=10**6)
-    assert estimate(call(), candidate(), Generated(counted=many)).prompt == prompt_bound(call(), candidate())
+    found = estimate(call(), candidate(), Generated(), counted=many)
+    assert found.prompt == prompt_bound(call(), candidate())
+
+
+@given(st.integers(0, 3_000), st.integers(1, 9), st.integers(1, 900), st.sampled_from([(), [("image_url", 2)]]))
+def test_no_count_of_a_prompt_by_its_bytes_is_over_the_most_that_it_can_have(
+    size: int, messages: int, context: int, parts: list[tuple[str, int]]
+) -> None:
+    asked = call(text_bytes=size, messages=messages, parts=parts)
+    small = candidate(context_length=context, template_tokens=0, message_tokens=0, part_tokens={"image_url": 7})
+    assert estimate(asked, small, Generated()).prompt <= prompt_bound(asked, small)

@@ -5,7 +5,9 @@ from typing import Any, get_args
 
 import pytest
 
-from helpers.metered import call, candidate, tariff
+from helpers.metered import call, candidate, served, tariff
+from tollway.domain.call import Call
+from tollway.domain.plan import Candidate
 from tollway.domain.price import Price, Rates, Tier
 from tollway.domain.usage import Charge, Counted, Generated, Usage
 from tollway.metering.meter import REFUSED_BYTES_MAX, Ending, meter
@@ -15,6 +17,7 @@ AT = candidate(tariff(Rates(input=1_000, output=10_000), markup_bps=5_000))
 HELD = 10**9
 ASKED = call(text_bytes=400, max_tokens=50, stream=True)  # 100 tokens by our own count
 SAID = Generated(text_bytes=80)  # 20 tokens
+OWN = Usage(prompt=100, completion=20)
 PARTIAL = ["client_left", "client_left_before_token", "cut_by_router"]
 FREE = ["provider_failed", "refused", "ledger_failed"]
 
@@ -23,20 +26,22 @@ def reported(prompt: Any = 90, completion: Any = 30, **more: Any) -> bytes:
     return json.dumps({"prompt_tokens": prompt, "completion_tokens": completion} | more).encode()
 
 
-def ended(how: Ending, asked: Any = ASKED, **seen: Any) -> Charge:
-    return meter(asked, AT, ended=how, **({"held": HELD} | seen))
+def ended(how: Ending, asked: Call = ASKED, **seen: Any) -> Charge:
+    return at(AT, how, asked, **seen)
+
+
+def at(candidate: Candidate, how: Ending, asked: Call, held: int = HELD, **seen: Any) -> Charge:
+    return meter(served(asked, candidate, **seen), ended=how, held=held)
 
 
 def test_a_complete_call_pays_the_usage_that_the_provider_reports() -> None:
     charge = ended("complete", usage_raw=reported(), generated=SAID, finish_reasons=["stop"])
-    assert charge == Charge(usage=Usage(prompt=90, completion=30), price=585, cost=390)
+    assert charge == Charge(usage=Usage(prompt=90, completion=30), price=585, cost=390, own=OWN)
 
 
 def test_a_complete_call_without_usage_pays_our_own_count() -> None:
     charge = ended("complete", generated=SAID, finish_reasons=["stop"])
-    assert charge == Charge(
-        usage=Usage(prompt=100, completion=20), price=450, cost=300, estimated=True, flags=("usage_missing",)
-    )
+    assert charge == Charge(usage=OWN, price=450, cost=300, own=OWN, estimated=True, flags=("usage_missing",))
 
 
 @pytest.mark.parametrize(
@@ -54,9 +59,10 @@ def test_a_complete_call_without_usage_pays_our_own_count() -> None:
 def test_impossible_usage_is_refused_and_our_own_count_stands_in(raw: bytes, reason: str) -> None:
     charge = ended("complete", usage_raw=raw, generated=SAID, finish_reasons=["stop"])
     assert charge == Charge(
-        usage=Usage(prompt=100, completion=20),
+        usage=OWN,
         price=450,
         cost=300,
+        own=OWN,
         estimated=True,
         flags=(f"usage_refused:{reason}",),
         refused=raw.decode(),
@@ -78,7 +84,7 @@ def test_usage_over_a_limit_that_the_router_lowered_is_refused() -> None:
 @pytest.mark.parametrize("how", PARTIAL)
 def test_a_stream_given_up_pays_its_prompt_and_what_was_read_of_the_answer(how: Ending) -> None:
     charge = ended(how, generated=SAID)
-    assert charge == Charge(usage=Usage(prompt=100, completion=20), price=450, cost=300, estimated=True, flags=(how,))
+    assert charge == Charge(usage=OWN, price=450, cost=300, own=OWN, estimated=True, flags=(how,))
 
 
 @pytest.mark.parametrize("how", PARTIAL)
@@ -86,7 +92,7 @@ def test_a_stream_given_up_pays_its_prompt_and_what_was_read_of_the_answer(how: 
 def test_of_usage_so_far_and_our_own_count_the_larger_answer_is_paid(how: Ending, so_far: int, completion: int) -> None:
     charge = ended(how, usage_raw=reported(completion=so_far), generated=SAID)
     assert charge.usage == Usage(prompt=90, completion=completion)
-    assert (charge.estimated, charge.flags) == (True, (how,))
+    assert (charge.own, charge.estimated, charge.flags) == (OWN, True, (how,))
 
 
 def test_details_of_usage_so_far_are_kept() -> None:
@@ -159,25 +165,25 @@ def test_a_reported_usage_may_cost_more_than_the_hold() -> None:
 
 
 def test_features_are_paid_with_the_tokens_and_not_without() -> None:
-    at = candidate(tariff(Rates(input=1_000, output=10_000), features={"web_search": 7_000}))
+    searching = candidate(tariff(Rates(input=1_000, output=10_000), features={"web_search": 7_000}))
     asked = call(text_bytes=400, features=frozenset({"web_search"}), parts=[("web_search", 1)])
-    paid = meter(asked, at, ended="complete", held=HELD, usage_raw=reported(), finish_reasons=["stop"])
+    paid = at(searching, "complete", asked, usage_raw=reported(), finish_reasons=["stop"])
     assert (paid.price, paid.cost) == (397, 397)
-    free = meter(asked, at, ended="provider_failed", held=HELD, usage_raw=reported())
+    free = at(searching, "provider_failed", asked, usage_raw=reported())
     assert (free.price, free.cost) == (0, 397)
 
 
 def test_the_tier_is_that_of_the_reported_prompt() -> None:
     tier = Tier(above=89, rates=Rates(input=2_000, output=20_000))
-    at = candidate(tariff(Rates(input=1_000, output=10_000), tiers=(tier,)))
+    tiered = candidate(tariff(Rates(input=1_000, output=10_000), tiers=(tier,)))
     for prompt, price in ((89, 89 + 300), (90, 180 + 600)):
         raw = reported(prompt)
-        assert meter(ASKED, at, ended="complete", held=HELD, usage_raw=raw, finish_reasons=["stop"]).price == price
+        assert at(tiered, "complete", ASKED, usage_raw=raw, finish_reasons=["stop"]).price == price
 
 
 def test_what_the_wallet_pays_and_what_the_provider_is_owed_may_be_set_apart() -> None:
-    at = candidate(tariff(Rates(input=1_000, output=10_000), sell=Price(rates=Rates(input=0, output=1_000))))
-    charge = meter(ASKED, at, ended="complete", held=HELD, usage_raw=reported(), finish_reasons=["stop"])
+    apart = candidate(tariff(Rates(input=1_000, output=10_000), sell=Price(rates=Rates(input=0, output=1_000))))
+    charge = at(apart, "complete", ASKED, usage_raw=reported(), finish_reasons=["stop"])
     assert (charge.price, charge.cost) == (30, 390)
 
 
@@ -187,8 +193,10 @@ def test_every_ending_has_been_charged_above() -> None:
 
 
 def test_a_charge_by_our_tokenizer_is_estimated_and_never_over_the_hold() -> None:
-    counted = Generated(text_bytes=4, counted=Counted(vocabulary="o200k_base", prompt=10, completion=20))
-    charge = meter(call(), candidate(), ended="complete", held=10**9, generated=counted, finish_reasons=["stop"])
+    counted = Counted(vocabulary="o200k_base", prompt=10, completion=20)
+    read = served(call(), candidate(), generated=Generated(text_bytes=4), finish_reasons=["stop"])
+    charge = meter(read, ended="complete", held=10**9, counted=counted)
     assert (charge.usage, charge.price, charge.estimated) == (Usage(prompt=10, completion=20), 225_000, True)
-    capped = meter(call(), candidate(), ended="complete", held=200, generated=counted, finish_reasons=["stop"])
+    assert charge.own == charge.usage
+    capped = meter(read, ended="complete", held=200, counted=counted)
     assert (capped.price, capped.cost) == (200, 225_000)

@@ -6,7 +6,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.metered import call, candidate, tariff
+from helpers.metered import call, candidate, served, tariff
 from tollway.domain.call import Call
 from tollway.domain.plan import Candidate
 from tollway.domain.price import Rates, Tariff, Tier
@@ -111,7 +111,8 @@ def test_no_ending_of_a_text_call_costs_more_than_its_hold(
     held = hold_bound(asked, at)
     raw = None if usage is None else written(usage)
     generated = Generated(text_bytes=read, other_parts=read % 3)
-    charge = meter(asked, at, ended=ended, held=held, usage_raw=raw, generated=generated, finish_reasons=finished)
+    read = served(asked, at, usage_raw=raw, generated=generated, finish_reasons=finished)
+    charge = meter(read, ended=ended, held=held)
     assert 0 <= charge.price <= held
     assert charge.cost >= 0
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from helpers.metered import call, candidate
+from helpers.metered import call, candidate, served
 from tollway.domain.ids import new_id
 from tollway.domain.recount import Compared, Recount, deviation_bps
 from tollway.domain.usage import Counted, Generated, Usage
@@ -21,7 +21,7 @@ def counted(**fields: Any) -> Counted:
 
 def compared(reported: Usage | None, own: Counted | None = None, **fields: Any) -> Recount:
     one = candidate(template_tokens=3, message_tokens=4, **fields)
-    return recount(call(text_bytes=400, messages=2), one, TEXT, own or counted(), reported)
+    return recount(served(call(text_bytes=400, messages=2), one, generated=TEXT), own or counted(), reported)
 
 
 def same(prompt: int, completion: int) -> Recount:

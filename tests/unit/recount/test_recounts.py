@@ -10,14 +10,14 @@ import pytest
 from helpers.ledgers import HandClock
 from helpers.metered import call, candidate
 from helpers.until import until
-from tollway.domain.answer import Answer
+from tollway.domain.answer import Answer, Served
 from tollway.domain.observer import NullObserver
 from tollway.domain.recount import Recount, RecountOutcome
 from tollway.domain.usage import Charge, Generated, Usage
 from tollway.ledger.memory import MemoryLedger
 from tollway.metering.recount import JUDGED_FROM
 from tollway.recount import recounts
-from tollway.recount.recounts import JOBS_MAX, STREAMS_MAX, Counting, Recounter, Recounts
+from tollway.recount.recounts import JOBS_MAX, STREAMS_MAX, Recounter, Recounts
 from tollway.recount.tokenizer import Tokenizers
 from tollway.wire import json
 
@@ -70,13 +70,13 @@ class Bench:
         assert self.begun.wait(LIMIT_S)
 
 
-def whole(answer: str = "four") -> Counting:
+def whole(answer: str = "four") -> Served:
     fields = json.decode_fields(json.encode({"messages": [{"role": "user", "content": "Hi"}]}))
     choices = msgspec.Raw(json.encode([{"index": 0, "message": {"content": answer}}]))
     read = Answer(
         fields={"choices": choices}, response_id=None, usage=None, generated=Generated(), finish_reasons=("stop",)
     )
-    return Counting(call=call(fields=fields), candidate=GPT, read=read)
+    return Served(call(fields=fields), GPT, read)
 
 
 @pytest.fixture
