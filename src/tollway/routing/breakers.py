@@ -138,11 +138,12 @@ class Breakers:
             if (breaker := self._open.get(one)) is not None:
                 breaker.claim(now)
 
-    def enter(self, key: str) -> Probe | None:
+    def enter(self, provider: str, model: str) -> Probe | None:
         """An attempt begins; None where every breaker is closed, and nothing has to be told of it."""
         if not self._open:
             return None
-        entered = [breaker for one in (key, provider_of(key)) if (breaker := self._open.get(one)) is not None]
+        key = f"{provider}:{model}"
+        entered = [breaker for one in (key, provider) if (breaker := self._open.get(one)) is not None]
         for breaker in entered:
             breaker.entered()
         return Probe(self, key, self._monotonic(), entered) if entered else None

@@ -115,7 +115,7 @@ class Health:
 
     def enter(self, provider: str, model: str) -> Probe | None:
         """An attempt begins. Where a breaker isn't closed, whoever makes it tells a Probe how it goes."""
-        return self._breakers.enter(f"{provider}:{model}")
+        return self._breakers.enter(provider, model)
 
     def observe(self, attempt: AttemptRecord) -> None:
         """Take note of an attempt that has just ended. `attempt.model` is the public id."""

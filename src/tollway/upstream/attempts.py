@@ -136,15 +136,16 @@ class Attempts:
         self._clock = clock
         self._observer = observer
         self._repeats = repeats
-        self._ways = ways
+        self._gates = {provider: gate for provider in dialects if (gate := ways.gate(provider)) is not None}
+        self._probe = ways.probe
 
     def answer(self, call: Call, plan: Plan, trail: Trail, watch: Watch) -> Awaitable[Answer]:
         """One whole batch answer, from `trail.asking`. Raises TollwayError when nobody could give one; Interrupted."""
-        return self._first_success(plan, trail, watch, lambda turn: self._batch(call, plan, turn, trail, watch))
+        return self._first_success(call, plan, trail, watch, self._batch)
 
     def open(self, call: Call, plan: Plan, trail: Trail, watch: Watch) -> Awaitable[OpenStream]:
         """A stream from its first good event on. Raises as `answer`; the caller closes it."""
-        return self._first_success(plan, trail, watch, lambda turn: self._open(call, plan, turn, trail, watch))
+        return self._first_success(call, plan, trail, watch, self._open)
 
     def ended(self, stream: OpenStream, fault: ProviderFault | None, reading: Reading, *, whole: bool) -> AttemptRecord:
         """An open stream came to its end, good or bad: its record, which whoever watches providers is told as well."""
@@ -161,24 +162,34 @@ class Attempts:
         return record
 
     async def _first_success(
-        self, plan: Plan, trail: Trail, watch: Watch, attempt: Callable[[Turn], Awaitable[T]]
+        self,
+        call: Call,
+        plan: Plan,
+        trail: Trail,
+        watch: Watch,
+        attempt: Callable[[Call, Plan, Turn, Trail, Watch], Awaitable[T]],
     ) -> T:
-        turns = Turns(plan.candidates, self._repeats, self._observer)
-        while (turn := turns.take()) is not None:
+        turn = Turn(plan.candidates[0]) if plan.candidates else None
+        turns: Turns | None = None  # nearly every call is answered by whom it asks first
+        while turn is not None:
             if turn.pause_s:
                 await self._pause(watch, turn.pause_s)
             started, candidate = self._clock.monotonic(), turn.candidate
             try:
-                came = await attempt(turn)
+                came = await attempt(call, plan, turn, trail, watch)
             except ProviderFault as fault:
+                if turns is None:
+                    turns = Turns(plan.candidates[1:], self._repeats, self._observer)
                 turns.failed(turn, self._failed(trail, candidate, started, fault))
+                turn = turns.take()
             except Interrupted as interrupted:
                 if trail.asking is not None:
                     by_us = ProviderFault("cancelled", f"ended by us: {interrupted.reason}")
                     self._note(trail, candidate, started, by_us)
                 raise
             else:
-                turns.answered(turn)
+                if not turn.again:
+                    self._repeats.budget.attempted(candidate.provider)
                 if trail.probe is not None:
                     trail.probe.answered()
                 return came
@@ -217,9 +228,9 @@ class Attempts:
         request = self._dialects[candidate.provider].request(call, candidate, max_tokens=cap)
         if turn.fresh:
             request = msgspec.structs.replace(request, fresh_connection=True)
-        gate = self._ways.gate(candidate.provider)
+        gate = self._gates.get(candidate.provider)
         passed = trail.passed = None if gate is None else await gate.enter(call, candidate)
-        probe = trail.probe = self._ways.probe(candidate.provider, candidate.model)
+        probe = trail.probe = self._probe(candidate.provider, candidate.model)
         on_sent = partial(trail.sent, candidate)
         if passed is None and probe is None:
             return await self._transport.send(request, on_sent)
@@ -235,7 +246,10 @@ class Attempts:
                 if response.status != 200:
                     raise await self._fault(candidate, response, watch)
                 _check_unpacked(response)
-                body = await self._read_all(response, watch)
+                body = response.whole()
+                if body is None:
+                    body = await self._read_all(response, watch)
+                self._check_size(len(body))
             finally:
                 response.close()
         except Interrupted as interrupted:
@@ -297,9 +311,6 @@ class Attempts:
                 raise ProviderFault("malformed", f"over {OPENING_BYTES_MAX} bytes of events before the first token")
 
     async def _read_all(self, response: HttpResponse, watch: Watch) -> bytes:
-        if (body := response.whole()) is not None:
-            self._check_size(len(body))
-            return body
         whole = bytearray()  # not a list of pieces: a sender of tiny ones must not cost many times their size
         while data := await watch.wait(response.read()):
             self._check_size(len(whole) + len(data))

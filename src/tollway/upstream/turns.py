@@ -7,6 +7,8 @@ once a candidate for each reason, and by its provider's retry budget over all ca
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
+import msgspec
+
 from tollway.domain.answer import Outcome
 from tollway.domain.errors import ProviderFault
 from tollway.domain.observer import Observer
@@ -50,7 +52,7 @@ class Repeats(NamedTuple):
     jitter: Callable[[], float]  # 0 to 1
 
 
-class Turn(NamedTuple):
+class Turn(msgspec.Struct, frozen=True):
     candidate: Candidate
     pause_s: float = 0.0  # before it is asked
     again: bool = False  # it has been asked before in this call
@@ -58,17 +60,16 @@ class Turn(NamedTuple):
 
 
 class Turns:
-    """One call's. `observer` is told what the budget said."""
+    """One call's, after the first of all: `others` are those that it didn't ask. `observer` is told what the budget
+    said."""
 
-    # Nearly every call is answered by whom it asks first: what only a failure needs begins as what all share.
-    _at_once: Turn | None = None  # of the one that was asked last
-    _repeated: frozenset[tuple[str, Next]] = frozenset()
-    _limited: tuple[tuple[int, Candidate], ...] = ()  # those at their limit, and how many ms they told us to wait
-    _stale: tuple[Candidate, ...] = ()
-    _waited = False
-
-    def __init__(self, candidates: Sequence[Candidate], repeats: Repeats, observer: Observer) -> None:
-        self._queue = candidates
+    def __init__(self, others: Sequence[Candidate], repeats: Repeats, observer: Observer) -> None:
+        self._queue = others
+        self._at_once: Turn | None = None  # of the one that was asked last
+        self._repeated: set[tuple[str, Next]] = set()
+        self._limited: list[tuple[int, Candidate]] = []  # those at their limit, and how many ms they told us to wait
+        self._stale: list[Candidate] = []
+        self._waited = False
         self._budget, self._jitter = repeats
         self._observer = observer
 
@@ -81,22 +82,17 @@ class Turns:
             first, self._queue = self._queue[0], self._queue[1:]
             return Turn(first)
         while self._stale:
-            alone, *others = self._stale
-            self._stale = tuple(others)
+            alone = self._stale.pop(0)
             if self._may_repeat(alone, "when_alone"):
                 return Turn(alone, again=True, fresh=True)
         return self._as_told()
-
-    def answered(self, turn: Turn) -> None:
-        if not turn.again:
-            self._budget.attempted(turn.candidate.provider)
 
     def failed(self, turn: Turn, fault: ProviderFault) -> None:
         candidate, outcome = turn.candidate, fault.outcome
         if not turn.again and outcome not in UNASKED:
             self._budget.attempted(candidate.provider)
         if outcome == "rate_limited" and fault.retry_after_ms is not None:
-            self._limited += ((fault.retry_after_ms, candidate),)
+            self._limited.append((fault.retry_after_ms, candidate))
         if outcome in SILENT:
             self._keep(lambda other: other.provider != candidate.provider)
         match NEXT[outcome]:
@@ -106,14 +102,14 @@ class Turns:
                 low, high = RETRY_PAUSE_S
                 self._at_once = Turn(candidate, low + (high - low) * self._jitter(), again=True)
             case "when_alone":
-                self._stale += (candidate,)
+                self._stale.append(candidate)
             case _:
                 pass
 
     def _may_repeat(self, candidate: Candidate, why: Next) -> bool:
         if (candidate.key, why) in self._repeated:
             return False
-        self._repeated |= {(candidate.key, why)}
+        self._repeated.add((candidate.key, why))
         return self._grant(candidate.provider)
 
     def _grant(self, provider: str) -> bool:
@@ -133,8 +129,8 @@ class Turns:
 
     def _keep(self, which: Callable[[Candidate], bool]) -> None:
         self._queue = tuple(filter(which, self._queue))
-        self._stale = tuple(filter(which, self._stale))
-        self._limited = tuple(told for told in self._limited if which(told[1]))
+        self._stale = list(filter(which, self._stale))
+        self._limited = [told for told in self._limited if which(told[1])]
 
 
 def _may_fit(other: Candidate, fault: ProviderFault, failed: Candidate) -> bool:

@@ -148,52 +148,53 @@ class CallWatch:
         self._interrupt(what)
 
 
-class InFlight:
-    """One call's place among those in flight."""
+class InFlight(CallWatch):
+    """The watch of a call that counts among those under way while its context lasts."""
 
-    __slots__ = ("_none", "_watch", "_watches")
+    __slots__ = ("_calls",)
 
-    def __init__(self, watches: set[CallWatch], none: asyncio.Event, watch: CallWatch) -> None:
-        self._watches = watches
-        self._none = none
-        self._watch = watch
+    def __init__(self, calls: "CallsInFlight", total: float) -> None:
+        super().__init__(total)
+        self._calls = calls
 
     def __enter__(self) -> CallWatch:
-        self._watches.add(self._watch)
-        self._none.clear()
-        return self._watch
+        self._calls.watches.add(self)
+        return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._watch.close()
-        self._watches.discard(self._watch)
-        if not self._watches:
-            self._none.set()
+        self.close()
+        calls = self._calls
+        calls.watches.discard(self)
+        if calls.none is not None and not calls.watches:
+            calls.none.set()
+            calls.none = None
 
 
 class CallsInFlight:
     """The watches of all calls under way: counted, cut, waited for."""
 
     def __init__(self) -> None:
-        self._watches: set[CallWatch] = set()
-        self._none = asyncio.Event()
-        self._none.set()
+        self.watches: set[CallWatch] = set()
+        self.none: asyncio.Event | None = None  # for whoever waits until there is none
 
     def __len__(self) -> int:
-        return len(self._watches)
+        return len(self.watches)
 
     def __iter__(self) -> Iterator[CallWatch]:
-        return iter(self._watches)
+        return iter(self.watches)
 
-    def enter(self, total: float) -> "InFlight":
+    def enter(self, total: float) -> InFlight:
         """A context in which the call that the running task serves is under way: its watch, for `total` seconds unless
         they are extended."""
-        return InFlight(self._watches, self._none, CallWatch(total))
+        return InFlight(self, total)
 
     async def idle(self, seconds: float) -> bool:
         """Wait until there is none, `seconds` at the most; whether it came to that."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._none.wait(), seconds)
-        return not self._watches
+        if self.watches:
+            none = self.none = self.none or asyncio.Event()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(none.wait(), seconds)
+        return not self.watches
 
 
 class AsgiClient:

@@ -113,3 +113,16 @@ async def test_a_call_that_fails_is_no_longer_in_flight() -> None:
     with pytest.raises(OSError, match="broken"), calls.enter(10):
         raise OSError("broken")
     assert (len(calls), await calls.idle(0)) == (0, True)
+
+
+@virtual_time
+async def test_several_wait_for_the_same_end_and_a_call_that_follows_it_is_waited_for_anew() -> None:
+    calls = CallsInFlight()
+    with calls.enter(10):
+        waiting = [asyncio.create_task(calls.idle(5)) for _ in range(2)]
+        await asyncio.sleep(1)
+        assert not any(task.done() for task in waiting)
+    assert await asyncio.gather(*waiting) == [True, True]
+    with calls.enter(10):
+        assert not await calls.idle(1)
+    assert await calls.idle(0)
