@@ -45,6 +45,7 @@ def parse_rate(text: str) -> int:
 
 def format_usd(nano: int) -> str:
     """Nano-USD as a plain decimal string with at least two decimals: 1_500_000 -> "0.0015", 0 -> "0.00"."""
-    sign, nano = ("-", -nano) if nano < 0 else ("", nano)
-    whole, fraction = divmod(nano, NANO_PER_USD)
-    return f"{sign}{whole}.{f'{fraction:09d}'.rstrip('0').ljust(2, '0')}"
+    if nano < 0:
+        return f"-{format_usd(-nano)}"
+    digits = f"{nano:010d}"  # nine of them stand behind the point
+    return f"{digits[:-9]}.{digits[-9:-7]}{digits[-7:].rstrip('0')}"

@@ -3,6 +3,8 @@
 A provider's own members of these names are overwritten: only the ledger says what a call cost.
 """
 
+from typing import Any
+
 import msgspec
 
 from tollway.domain.answer import AttemptRecord
@@ -15,6 +17,8 @@ CHUNK_MEMBERS = ("id", "object", "created", "model", "service_tier", "system_fin
 
 # A provider that bills on its own account (OpenRouter) reports its own money in these members of `usage`.
 PROVIDER_MONEY = frozenset({"cost", "cost_details", "is_byok"})
+
+UsageObject = dict[str, Any]
 
 
 class Tollway(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -29,31 +33,28 @@ class Tollway(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     max_tokens_applied: int | None = None
 
 
-def usage_object(reported: bytes | None, usage: Usage, cost: str) -> msgspec.Raw:
-    """OpenAI's `usage` with `cost` (decimal string, USD). `reported`: the provider's raw object, when it stands."""
+def usage_object(reported: bytes | None, usage: Usage, cost: str) -> UsageObject:
+    """OpenAI's `usage` with `cost` (decimal string, USD). `reported`: the provider's raw object, when it stands; its
+    values stay byte-faithful."""
     if reported is None:
-        fields = json.decode_fields(json.encode(_openai_usage(usage)))
-    else:
-        fields = json.decode_fields(reported)
-        for name in PROVIDER_MONEY & fields.keys():
-            del fields[name]
-    fields["cost"] = _raw(cost)
-    return msgspec.Raw(json.encode_fields(fields))
+        return {**_openai_usage(usage), "cost": cost}
+    fields: UsageObject = json.decode_fields(reported)
+    for name in PROVIDER_MONEY & fields.keys():
+        del fields[name]
+    fields["cost"] = cost
+    return fields
 
 
-def batch_body(fields: dict[str, msgspec.Raw], usage: msgspec.Raw, tollway: Tollway) -> bytes:
+def batch_body(fields: dict[str, msgspec.Raw], usage: UsageObject, tollway: Tollway) -> bytes:
     """The provider's answer, values byte-faithful, with our usage and `tollway`."""
-    return json.encode_fields({**fields, "usage": usage, "tollway": _raw(tollway)})
+    return json.encode({**fields, "usage": usage, "tollway": tollway})
 
 
-def usage_chunk(first_event: bytes, usage: msgspec.Raw, tollway: Tollway) -> bytes:
+def usage_chunk(first_event: bytes, usage: UsageObject, tollway: Tollway) -> bytes:
     """The stream's usage chunk (`choices: []`), with the id, created and model of `first_event` (its `data:` line)."""
     first = _fields(first_event.removeprefix(b"data:"))
-    fields = {name: first[name] for name in CHUNK_MEMBERS if name in first}
-    fields["choices"] = msgspec.Raw(b"[]")
-    fields["usage"] = usage
-    fields["tollway"] = _raw(tollway)
-    return encode_event(json.encode_fields(fields))
+    head = {name: first[name] for name in CHUNK_MEMBERS if name in first}
+    return encode_event(json.encode({**head, "choices": [], "usage": usage, "tollway": tollway}))
 
 
 def _fields(payload: bytes) -> dict[str, msgspec.Raw]:
@@ -65,11 +66,7 @@ def _fields(payload: bytes) -> dict[str, msgspec.Raw]:
         return {}
 
 
-def _raw(value: object) -> msgspec.Raw:
-    return msgspec.Raw(json.encode(value))
-
-
-def _openai_usage(usage: Usage) -> dict[str, object]:
+def _openai_usage(usage: Usage) -> UsageObject:
     return {
         "prompt_tokens": usage.prompt,
         "completion_tokens": usage.completion,

@@ -1,7 +1,5 @@
 """How answers end: the last bytes of a whole one, and the error that stands for one that isn't. Pure."""
 
-import msgspec
-
 from tollway.domain.answer import Answer, Reading
 from tollway.domain.call import Call
 from tollway.domain.commands import Posted
@@ -17,7 +15,7 @@ from tollway.domain.money import format_usd
 from tollway.domain.plan import Plan
 from tollway.domain.record import CallRecord, Ended
 from tollway.domain.waiting import Interrupted, Reason
-from tollway.egress.additions import Tollway, batch_body, usage_chunk, usage_object
+from tollway.egress.additions import Tollway, UsageObject, batch_body, usage_chunk, usage_object
 from tollway.egress.reply import Header
 from tollway.egress.stream import DONE, Relayed
 
@@ -83,7 +81,7 @@ def stream(
     return b"".join(parts)
 
 
-def _usage(reported: bytes | None, record: CallRecord, cost: str) -> msgspec.Raw:
+def _usage(reported: bytes | None, record: CallRecord, cost: str) -> UsageObject:
     assert record.usage is not None, "a posted call has a usage"
     stands = record.usage_origin == "provider"
     return usage_object(reported if stands else None, record.usage, cost)

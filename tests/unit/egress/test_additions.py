@@ -22,7 +22,7 @@ TOLLWAY = Tollway(
     attempts=(AttemptRecord(provider="p", model="m", outcome="ok", status=200),),
 )
 SPENT = Usage(prompt=10, completion=5, cached=4, reasoning=2, audio_input=1, audio_output=3)
-COST = msgspec.Raw(b'{"cost":"0.01"}')
+COST = {"cost": "0.01"}
 
 
 def read(value: bytes | msgspec.Raw) -> Any:
@@ -31,17 +31,17 @@ def read(value: bytes | msgspec.Raw) -> Any:
 
 def test_reported_usage_is_kept_as_it_is_with_our_cost() -> None:
     reported = b'{"prompt_tokens":10,"completion_tokens":5,"queue_time":0.10000000000000001,"x":{"y":1E2}}'
-    assert bytes(usage_object(reported, SPENT, "0.0015")) == reported[:-1] + b',"cost":"0.0015"}'
+    assert json.encode(usage_object(reported, SPENT, "0.0015")) == reported[:-1] + b',"cost":"0.0015"}'
 
 
 @pytest.mark.parametrize("name", PROVIDER_MONEY)
 def test_what_the_provider_says_of_its_own_money_is_dropped(name: str) -> None:
-    usage = read(usage_object(json.encode({"prompt_tokens": 1, name: 99}), SPENT, "0.00"))
+    usage = read(json.encode(usage_object(json.encode({"prompt_tokens": 1, name: 99}), SPENT, "0.00")))
     assert usage == {"prompt_tokens": 1, "cost": "0.00"}
 
 
 def test_our_own_count_is_said_in_openais_members() -> None:
-    assert read(usage_object(None, SPENT, "0.00000001")) == {
+    assert usage_object(None, SPENT, "0.00000001") == {
         "prompt_tokens": 10,
         "completion_tokens": 5,
         "total_tokens": 15,
@@ -53,7 +53,7 @@ def test_our_own_count_is_said_in_openais_members() -> None:
 
 @given(st.integers(0, AMOUNT_NANO_MAX))
 def test_a_cost_is_a_decimal_string_that_no_float_has_touched(charged: int) -> None:
-    assert read(usage_object(None, SPENT, format_usd(charged)))["cost"] == format_usd(charged)
+    assert usage_object(None, SPENT, format_usd(charged))["cost"] == format_usd(charged)
 
 
 def test_a_batch_answer_keeps_its_members_byte_for_byte() -> None:
