@@ -10,16 +10,13 @@ from prometheus_client import generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from tollway.domain.answer import AttemptRecord
-from tollway.domain.money import NANO_PER_USD
 from tollway.domain.observer import Granted, Limited
-from tollway.domain.record import CallRecord
 from tollway.domain.recount import Recount, RecountOutcome
+from tollway.ops.call_metrics import CallMetrics
 from tollway.ops.process import Process
 from tollway.ops.provider_metrics import Breakers, ProviderMetrics
 from tollway.ops.tallies import Counter, Histogram
 
-CALL_BOUNDS_S = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 900)
 COMMIT_BOUNDS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
 BATCH_BOUNDS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
@@ -61,29 +58,11 @@ class Metrics(Collector):
         self._config_refused = config_refused
         self._cluster_lost = cluster_lost
         self.process = Process()
-        self._calls = Counter(
-            "tollway_calls_total",
-            "Calls that got a hold and have ended, by how; `code` is the error they were answered with, if any.",
-            ("ended", "code"),
-        )
-        self._durations = Histogram(
-            "tollway_call_duration_seconds",
-            "From a call's request, read and understood, to its end in the books; `mode` is `stream` or `batch`.",
-            ("mode",),
-            CALL_BOUNDS_S,
-        )
-        self._tokens = Counter(
-            "tollway_tokens_total",
-            "Tokens that calls were metered at; `kind` is `prompt` or `completion`.",
-            ("provider", "model", "kind"),
-        )
-        self._charged = Counter(
-            "tollway_charged_usd_total", "What wallets paid.", ("provider", "model"), divisor=NANO_PER_USD
-        )
-        self._cost = Counter(
-            "tollway_cost_usd_total", "What the provider is owed.", ("provider", "model"), divisor=NANO_PER_USD
-        )
+        self._of_calls = CallMetrics()
         self._providers = ProviderMetrics(breakers)
+        # What every call brings goes straight to whoever counts it.
+        self.call_ended = self._of_calls.call_ended
+        self.attempt_ended = self._providers.attempt_ended
         self._refusals = Counter(
             "tollway_refusals_total",
             "Requests answered with an error status. A batch call that failed is in `tollway_calls_total` as well.",
@@ -123,23 +102,6 @@ class Metrics(Collector):
 
     # --- domain.Observer
 
-    def call_ended(self, record: CallRecord) -> None:
-        self._calls.counts[record.ended, record.error_code or ""] += 1
-        # Both times are the host's clock, which may have been set back in between.
-        seconds = max(0, record.ended_ms - record.created_ms) / 1000
-        self._durations.observe(("stream",) if record.stream else ("batch",), seconds)
-        usage, provider, model = record.usage, record.provider, record.model
-        if usage is None or provider is None or model is None:
-            return
-        tokens, served = self._tokens.counts, (provider, model)
-        tokens[provider, model, "prompt"] += usage.prompt
-        tokens[provider, model, "completion"] += usage.completion
-        self._charged.counts[served] += record.price
-        self._cost.counts[served] += record.cost
-
-    def attempt_ended(self, attempt: AttemptRecord, detail: str) -> None:
-        self._providers.attempt_ended(attempt)
-
     def request_refused(self, code: str, status: int, client: str) -> None:
         self._refusals.add((code,))
 
@@ -175,16 +137,12 @@ class Metrics(Collector):
         return generate_latest(self)
 
     def collect(self) -> Iterator[Metric]:
-        yield self._calls.family()
+        yield from self._of_calls.collect()
         yield GaugeMetricFamily(
             "tollway_calls_in_flight",
             "Chat requests under way, those that are still arriving included.",
             value=self._calls_in_flight(),
         )
-        yield self._durations.family()
-        yield self._tokens.family()
-        yield self._charged.family()
-        yield self._cost.family()
         yield from self._providers.collect()
         yield self._refusals.family()
         yield self._limited.family()

@@ -36,7 +36,7 @@ class ProviderMetrics:
             ("provider", "budget"),
         )
 
-    def attempt_ended(self, attempt: AttemptRecord) -> None:
+    def attempt_ended(self, attempt: AttemptRecord, detail: str) -> None:
         self._attempts.counts[attempt.provider, attempt.outcome] += 1
         if attempt.first_token_ms is not None:
             self._first_tokens.observe((attempt.provider,), attempt.first_token_ms / 1000)

@@ -46,3 +46,12 @@ def test_a_bucket_holds_what_is_at_or_below_its_bound() -> None:
         ("time_seconds_count", "me"): 5,
         ("time_seconds_sum", "me"): 6,
     }
+
+
+def test_many_values_at_once_fall_where_each_would() -> None:
+    one, other = (Histogram("time_seconds", "Time.", ("who",), (0.5, 1, 2)) for _ in range(2))
+    for value in (0.25, 0.5, 0.75, 2, 2.5):
+        one.observe(("me",), value)
+    other.observe_all(("me",), [0.25, 0.5])
+    other.observe_all(("me",), [0.75, 2, 2.5])
+    assert samples(one.family()) == samples(other.family())
