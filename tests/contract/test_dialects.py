@@ -254,6 +254,17 @@ def test_an_opening_without_text_is_no_token_and_the_first_text_is(setting: Sett
     assert any(event.tokens for event in reader.feed(text))
 
 
+def test_text_alone_is_what_would_have_been_read_and_relayed_as_it_came(setting: Setting) -> None:
+    reader = setting.dialect.stream()
+    for data in setting.events:
+        text_bytes = reader.text_bytes_of(data)
+        for event in reader.feed(data):
+            assert text_bytes in (0, event.text_bytes)
+            assert text_bytes == 0 or event == StreamEvent(
+                data=data, tokens=True, text_bytes=text_bytes, response_id=event.response_id
+            )
+
+
 def test_a_finish_reason_comes_alone_so_that_it_can_be_withheld(setting: Setting) -> None:
     events, _ = read(setting, b"".join(setting.events))
     assert [event.tokens for event in events if event.finished] == [False]

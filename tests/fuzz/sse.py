@@ -70,7 +70,10 @@ class _Summary:
         self.outcome: str | None = None
         try:
             for read in reads:
-                found += reader.feed(read)
+                if text_bytes := reader.text_bytes_of(read):
+                    found.append(StreamEvent(data=read, tokens=True, text_bytes=text_bytes))
+                else:
+                    found += reader.feed(read)
                 assert len(reader._torn) <= TORN_BYTES_MAX
             found += reader.end()
         except ProviderFault as fault:
@@ -89,7 +92,9 @@ class _Summary:
 
 def _reader(stream: bytes, ways: list[list[bytes]]) -> None:
     whole = _Summary([stream])
-    for reads in ways:
+    event_by_event = [data + b"\n\n" for data in stream.split(b"\n\n")]
+    event_by_event[-1] = event_by_event[-1][:-2]
+    for reads in [*ways, event_by_event]:
         assert vars(_Summary(reads)) == vars(whole), "how it is cut decides what is read"
     relayed = events.read(whole.relayed)
     assert relayed.open is None

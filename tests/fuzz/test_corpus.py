@@ -18,6 +18,7 @@ from tollway.auth import envelope, message
 from tollway.server.connection import Connection as Server
 from tollway.upstream.dialects.openai_openai import ChunkReader
 from tollway.upstream.http1.connection import Connection as Client
+from tollway.upstream.http1.response import Response
 from tollway.wire.sse import SseDecoder
 
 CORPUS_BYTES_MAX = 200_000  # all of it, since everybody clones it
@@ -96,8 +97,8 @@ def test_a_connection_that_is_used_again_too_soon_is_noticed(monkeypatch: pytest
 
 
 def test_a_body_that_is_cut_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    good = Client.on_body
-    monkeypatch.setattr(Client, "on_body", lambda self, body: good(self, body[:-1]))
+    good = Response.add
+    monkeypatch.setattr(Response, "add", lambda self, pieces: good(self, [pieces.pop()[:-1]]))
     with pytest.raises(AssertionError, match="another answer"):
         answers.check(ANSWER + bytes(answers.BYTEWISE_MAX))  # too long to be cut everywhere
 

@@ -119,13 +119,17 @@ class Reading:
         self.response_id: str | None = None
         self.first: bytes = b""  # the first event that has an id, one `data:` line: for its created and model as well
 
+    def note_text(self, data: bytes, text_bytes: int) -> None:
+        """An event that differs from the one before in its text alone."""
+        self.text_bytes += text_bytes
+        if self.transcript is not None and data:
+            self.transcript.add(data)
+
     def note(self, event: StreamEvent) -> None:
-        self.text_bytes += event.text_bytes
+        self.note_text(event.data, event.text_bytes)
         self.other_parts += event.other_parts
         if event.reasoning:
             self.reasoning = True
-        if self.transcript is not None and event.data:
-            self.transcript.add(event.data)
         for index, reason in event.finished:
             if 0 <= index < self._n:  # a choice nobody asked for doesn't make the others whole
                 self.finished[index] = reason

@@ -34,7 +34,9 @@ class Source(Protocol):
 
     async def next(self) -> list[StreamEvent] | None: ...
 
-    async def flow(self, take: Callable[[list[StreamEvent]], bool]) -> None: ...
+    async def flow(
+        self, take: Callable[[list[StreamEvent]], bool], take_text: Callable[[bytes, int], bool]
+    ) -> None: ...
 
 
 class Sink(Protocol):
@@ -109,10 +111,10 @@ async def relay(
 class _Passing:
     """Passes ordinary events on in the moment they come, and leaves whatever has to be acted on, or waited for."""
 
-    __slots__ = ("_idle_s", "_left", "_limit", "_note", "_write_now")
+    __slots__ = ("_idle_s", "_left", "_limit", "_reading", "_write_now")
 
     def __init__(self, reading: Reading, reply: Sink, watch: Watch, idle_s: float) -> None:
-        self._note = reading.note
+        self._reading = reading
         self._write_now = reply.write_now
         self._limit = watch.limit
         self._idle_s = idle_s
@@ -127,11 +129,18 @@ class _Passing:
         else:
             if self._write_now(event.data if len(events) == 1 else b"".join([each.data for each in events])):
                 for event in events:
-                    self._note(event)
+                    self._reading.note(event)
                 self._limit("idle", self._idle_s)
                 return True
         self._left = events
         return False
+
+    def take_text(self, data: bytes, text_bytes: int) -> bool:
+        if not self._write_now(data):
+            return False
+        self._reading.note_text(data, text_bytes)
+        self._limit("idle", self._idle_s)
+        return True
 
     def left(self) -> list[StreamEvent] | None:
         """What `take` said False to, once."""
@@ -156,7 +165,7 @@ class _Withheld:
 async def _more(source: Source, reading: Reading, passing: _Passing) -> list[StreamEvent] | None:
     """The next events that aren't passed on already; None at the end of the body."""
     if not reading.finished:
-        await source.flow(passing.take)
+        await source.flow(passing.take, passing.take_text)
         if (left := passing.left()) is not None:
             return left
         if source.done:

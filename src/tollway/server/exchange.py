@@ -51,6 +51,7 @@ class Exchange:
 
     __slots__ = (
         "_body",
+        "_chunks_to",
         "_head",
         "_head_only",
         "_length",
@@ -84,6 +85,7 @@ class Exchange:
         self._unread = 0
         self._head = b""  # of the answer, until its body begins
         self._length = 0  # of the answer's body, what is to come of it
+        self._chunks_to: Callable[[bytes], None] | None = None  # takes more of a body in chunks that has begun
         self._waiter: asyncio.Future[None] | None = None
         self._told: Callable[[], None] | None = None
 
@@ -108,6 +110,7 @@ class Exchange:
         if self.left or self.complete:
             return
         self.left = True
+        self._chunks_to = None
         self._wake()
         if self._told is not None:
             self._told()
@@ -115,12 +118,14 @@ class Exchange:
     def write(self, data: bytes) -> bool:
         """More of a body that has begun, at once; False when the client's socket is full, or nothing has begun: then it
         is `send` that waits."""
-        if self._line.write_paused or not self.started or self.left:
+        if self._line.write_paused:
             return False
-        if self._length == CHUNKED and data and not self.complete:  # as `_write`, which every event would go through
-            self._line.transport.write(CHUNK % (len(data), data))
-        else:
-            self._write(data, more=True)
+        if (write := self._chunks_to) is not None and data:  # as `_write`, which every event would go through
+            write(CHUNK % (len(data), data))
+            return True
+        if not self.started or self.left:
+            return False
+        self._write(data, more=True)
         return True
 
     def listen(self) -> None:
@@ -153,6 +158,7 @@ class Exchange:
         else:
             self._line.transport.write(self._line.refusal(InternalError("The request was not answered.")))
         self.complete = True
+        self._chunks_to = None
         self._line.answered(self)
 
     async def receive(self) -> Message:
@@ -211,10 +217,13 @@ class Exchange:
         if not self.started:
             self.started = True
             body, self._head = self._head + body, b""
+            if length == CHUNKED:
+                self._chunks_to = self._line.transport.write
         if body:
             self._line.transport.write(body)
         if not more:
             self.complete = True
+            self._chunks_to = None
             self._wake()
             self._line.answered(self)
 

@@ -100,13 +100,18 @@ class OpenStream:
         self._at_eof = True
         return self._reader.end() or None
 
-    async def flow(self, take: Callable[[list[StreamEvent]], bool]) -> None:
+    async def flow(self, take: Callable[[list[StreamEvent]], bool], take_text: Callable[[bytes, int], bool]) -> None:
         """Give events to `take` in the moment they come, until it says False, or something else is to be known: `next`
-        and `done` tell what. No task is woken for an event that `take` is done with. Waits and raises as `next`."""
+        and `done` tell what. An event that differs from the one before in its text alone is given to `take_text`, with
+        its bytes of text, and to `take` if that says False. No task is woken for an event that one of them is done
+        with. Waits and raises as `next`."""
         reader = self._reader
+        text_bytes_of = reader.text_bytes_of
         if reader.fault is None and not self._at_eof:
 
             def fed(data: bytes) -> bool:
+                if (text_bytes := text_bytes_of(data)) and take_text(data, text_bytes):
+                    return True
                 return take(reader.feed(data)) and reader.fault is None and not reader.done
 
             await self._watch.wait(self._response.pump(fed))

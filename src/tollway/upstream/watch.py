@@ -15,6 +15,8 @@ from tollway.domain.waiting import Interrupted, Limit, Reason, Stop
 
 T = TypeVar("T")
 
+NEVER = float("-inf")  # when a timer fires that isn't there: none has to be armed for earlier than that
+
 
 class CallWatch:
     """domain.waiting.Watch on asyncio. Made by the task that serves the call, and closed by it."""
@@ -48,7 +50,7 @@ class CallWatch:
         # A timer costs more than all the rest here: there is none before the first wait, and one that is armed for
         # earlier than need be is left to find that out when it fires. (uvloop's handle of a timer that is due at once
         # doesn't know its time, so it is kept here.)
-        self._armed = float("inf")
+        self._armed = NEVER
         self._timer: asyncio.Handle | None = None
 
     def limit(self, what: Limit, seconds: float) -> None:
@@ -56,7 +58,7 @@ class CallWatch:
         due = self._loop.time() + seconds
         if due < self._total_due:
             self._due, self._what = due, what
-            if self._timer is not None and due < self._armed:
+            if due < self._armed:
                 self._arm(due)
         else:
             self.rest()
@@ -75,7 +77,7 @@ class CallWatch:
         """The call may take `total` seconds from now. A stop stays a stop."""
         self._total_due = self._loop.time() + total
         self.rest()
-        if self._timer is not None and self._due < self._armed:
+        if self._due < self._armed:
             self._arm(self._due)
 
     def resume(self, total: float) -> None:
@@ -139,7 +141,7 @@ class CallWatch:
             self._arm(self._due)
             return
         if self._what == "total":
-            self._timer, self._armed = None, float("inf")  # the next wait, if there is one, arms another
+            self._timer, self._armed = None, NEVER  # the next wait, if there is one, arms another
             self.stop("total")
             return
         what = self._what

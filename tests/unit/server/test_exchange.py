@@ -167,6 +167,27 @@ async def test_a_body_arrives_whole_and_after_it_the_answer_is_waited_for() -> N
     assert b"".join(seen) == data
 
 
+@pytest.mark.parametrize("ending", [(), (body(b""),)])
+async def test_nothing_is_written_to_an_answer_that_is_over(ending: tuple[dict[str, Any], ...]) -> None:
+    clients: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        client = scope["extensions"]["tollway.client"]
+        assert not client.write(b"too early")
+        await send(start(200, CLOSE))
+        await send(body(b"a", more=True))
+        assert client.write(b"b")
+        clients.append(client)
+        for message in ending:
+            await send(message)
+
+    async with served(app) as ask:
+        answer = await ask(GET)
+        with pytest.raises(RuntimeError, match="behind its end"):
+            clients[0].write(b"c")
+    assert answer.endswith(b"1\r\na\r\n1\r\nb\r\n" + b"0\r\n\r\n" * len(ending))
+
+
 async def test_a_client_that_leaves_is_told_of_once_and_nothing_is_sent_to_it() -> None:
     told: list[str] = []
     left, sent = asyncio.Event(), asyncio.Event()
@@ -178,6 +199,7 @@ async def test_a_client_that_leaves_is_told_of_once_and_nothing_is_sent_to_it() 
         await send(body(b"x", more=True))
         await left.wait()
         assert client.left
+        assert not client.write(b"z")
         assert (await receive())["type"] == "http.disconnect"
         await send(body(b"y"))
         sent.set()

@@ -35,6 +35,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_bodyless",
+        "_came",
         "_complete",
         "_fields",
         "_framing_bytes",
@@ -53,6 +54,7 @@ class Connection(asyncio.Protocol):
         "_write_paused",
         "idle_until",
         "keep_s",
+        "on_body",
         "paused",
         "served",
     )
@@ -66,6 +68,8 @@ class Connection(asyncio.Protocol):
         self._loop = loop
         self._on_free = on_free
         self._on_lost = on_lost
+        self._came: list[bytes] = []  # of a body, in the read that is being parsed
+        self.on_body = self._came.append  # which the parser calls for every chunk: no step between
         self._parser = httptools.HttpResponseParser(self)
         self._response: Response | None = None
         self._fields: list[tuple[bytes, bytes]] = []
@@ -165,7 +169,6 @@ class Connection(asyncio.Protocol):
         if response is None:
             self.drop()  # unasked: whatever it is, it must not be taken for the answer to the next request
             return
-        size = response.size
         try:
             if response.status:
                 self._parser.feed_data(data)
@@ -173,14 +176,16 @@ class Connection(asyncio.Protocol):
                 self._feed_head(response, data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade, Unreadable) as error:
             if not self._complete:
+                if self._came:
+                    response.add(self._came)
                 self._refuse(response, error)
                 return
             self._keep = False  # what came after the answer is not ours to read
         if self._complete:
             self._finish(response)
-        elif response.size != size:
+        elif self._came:
             self._framing_bytes = 0
-            response.wake()
+            response.add(self._came)
             if response.size and not self.paused and response.crowded:
                 self.paused = True
                 self._transport.pause_reading()
@@ -222,16 +227,8 @@ class Connection(asyncio.Protocol):
         response.fields = found
         response.status = status
         self._framing_bytes = 0
-        response.wake()
         if self._bodyless:
             self._complete, self._keep = True, False
-
-    def on_body(self, body: bytes) -> None:
-        response = self._response
-        assert response is not None
-        if not self._bodyless:
-            response.parts.append(body)
-            response.size += len(body)
 
     def on_message_complete(self) -> None:
         response = self._response
@@ -249,15 +246,21 @@ class Connection(asyncio.Protocol):
         self._head_bytes += len(data)
         if len(data) <= room:
             self._parser.feed_data(data)
-            return
-        self._parser.feed_data(data[:room])
-        if not response.status:
-            raise Unreadable(f"over {HEAD_BYTES_MAX} bytes of head")
-        self._parser.feed_data(data[room:])
+        else:
+            self._parser.feed_data(data[:room])
+            if not response.status:
+                raise Unreadable(f"over {HEAD_BYTES_MAX} bytes of head")
+            self._parser.feed_data(data[room:])
+        if response.status and not self._complete:  # else it is woken when it has come to its end
+            response.wake()
 
     def _finish(self, response: Response) -> None:
         self._response = None
         self.served += 1
+        if self._bodyless:
+            self._came.clear()
+        elif self._came:
+            response.add(self._came)
         response.end()
         if self._keep and not self._unsent and not self._transport.get_write_buffer_size() and not self._lost:
             self.resume()

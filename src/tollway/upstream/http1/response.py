@@ -11,7 +11,7 @@ from tollway.domain.errors import ProviderFault
 
 READ_BYTES_MAX = 64 << 10  # pieces that came one by one are given together up to here
 UNREAD_BYTES_MAX = 128 << 10  # the socket is left alone while more than this waits to be read
-UNREAD_PARTS_MAX = 4096  # the same for a body of tiny chunks, each of which costs more than its bytes
+UNREAD_PARTS_MAX = 4096  # the same for a body of tiny reads, each of which costs more than its bytes
 
 
 class Source(Protocol):
@@ -55,9 +55,10 @@ class Response:
 
     __slots__ = (
         "_cause",
+        "_failure",
         "_headers",
         "_loop",
-        "_pumping",
+        "_pumped",
         "_source",
         "_waiter",
         "broken",
@@ -81,7 +82,8 @@ class Response:
         self._source: Source | None = source  # until it ended
         self._headers: Mapping[str, str] | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._pumping: Callable[[], bool] | None = None  # takes what is there; False: its reader has to be woken
+        self._pumped: Callable[[bytes], bool] | None = None  # takes what comes, while nothing is unread
+        self._failure: Exception | None = None  # what that raised
         self._loop = loop
 
     @property
@@ -115,25 +117,18 @@ class Response:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def pump(self, take: Callable[[bytes], bool]) -> None:
-        on = True
-        failure: BaseException | None = None
-
-        def pumping() -> bool:
-            nonlocal on, failure
-            try:
-                while self.size and on:
-                    on = take(self._take())
-            except Exception as error:  # not the connection's to handle: it has called us
-                on, failure = False, error
-            return on and not self.ended
-
-        while pumping():
-            self._pumping = pumping
-            try:
-                await self._more()
-            finally:
-                self._pumping = None
-        if failure is not None:
+        while self.size:
+            if not take(self._take()):
+                return
+        if self.ended:
+            return
+        self._pumped = take
+        try:
+            await self._more()
+        finally:
+            self._pumped = None
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
             raise failure
 
     def close(self) -> None:
@@ -147,11 +142,28 @@ class Response:
         """More is unread than should be kept here."""
         return self.size > UNREAD_BYTES_MAX or len(self.parts) > UNREAD_PARTS_MAX
 
+    def add(self, pieces: list[bytes]) -> None:
+        """More of the body came: all that one read brought, which is taken out of `pieces`."""
+        if len(pieces) == 1:
+            data = pieces.pop()
+        else:
+            data = b"".join(pieces)
+            pieces.clear()
+        take = self._pumped
+        if take is None:
+            self.parts.append(data)
+            self.size += len(data)
+        else:
+            try:
+                if take(data):
+                    return
+            except Exception as error:  # not the connection's to handle: it has called us
+                self._failure = error
+            self._pumped = None
+        self.wake()
+
     def wake(self) -> None:
-        """Something came."""
-        pumping = self._pumping
-        if pumping is not None and pumping():
-            return
+        """Whoever waits has something to see."""
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
