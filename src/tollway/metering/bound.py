@@ -59,14 +59,14 @@ def parts_ceiling(parts: Collection[tuple[str, int]], candidate: Candidate) -> i
 
 def _pico(call: Call, candidate: Candidate, price: Price) -> tuple[int, int]:
     """Pico-USD for everything but the answer, and for one more token of each choice."""
-    prompt = prompt_bound(call, candidate)
-    input_rate, output_rate = _dearest(call, price.rates)
-    for tier in price.tiers:
-        if tier.above < prompt:
-            dearer = _dearest(call, tier.rates)
-            input_rate, output_rate = max(input_rate, dearer[0]), max(output_rate, dearer[1])
-    fixed = prompt * input_rate
-    return fixed + features_price(call.features, price) if call.features else fixed, call.n * output_rate
+    prompt, fees = prompt_bound(call, candidate), 0
+    input_rate, output_rate = price.rates.dearest
+    if price.tiers or call.features or call.prompt.parts:
+        for rates in (price.rates, *(tier.rates for tier in price.tiers if tier.above < prompt)):
+            input_dear, output_dear = _dearest(call, rates)
+            input_rate, output_rate = max(input_rate, input_dear), max(output_rate, output_dear)
+        fees = features_price(call.features, price)
+    return prompt * input_rate + fees, call.n * output_rate
 
 
 def _dearest(call: Call, rates: Rates) -> tuple[int, int]:

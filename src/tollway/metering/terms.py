@@ -19,7 +19,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     bounds: dict[str, int]
     caps: dict[str, int]
     too_dear: tuple[str, ...]  # keys that can't fit one token into max_cost
-    candidates: tuple[Candidate, ...]  # those in `bounds`
+    candidates: tuple[Candidate, ...]  # of the plan, those that are too dear included
     amounts: tuple[int, ...]  # distinct bounds, largest first: what the ledger is asked to hold
 
     def beyond(self, held: int) -> tuple[str, ...]:
@@ -35,7 +35,6 @@ def terms(call: Call, plan: Plan) -> Terms:
     bounds: dict[str, int] = {}
     caps: dict[str, int] = {}
     too_dear: list[str] = []
-    fitting: list[Candidate] = []
     for candidate in plan.candidates:
         bound = hold_bound(call, candidate)
         if call.max_tokens is not None and call.max_tokens > candidate.max_output_tokens:
@@ -49,8 +48,7 @@ def terms(call: Call, plan: Plan) -> Terms:
             caps[candidate.key] = cap
             bound = hold_bound(call, candidate, cap)
         bounds[candidate.key] = bound
-        fitting.append(candidate)
-    if not fitting:
+    if not bounds:
         least = {candidate.key: hold_bound(call, candidate, 1) for candidate in plan.candidates}
         needed = min(least.values())
         raise RequestError(
@@ -68,7 +66,7 @@ def terms(call: Call, plan: Plan) -> Terms:
         bounds=bounds,
         caps=caps,
         too_dear=tuple(too_dear),
-        candidates=tuple(fitting),
+        candidates=plan.candidates,
         amounts=tuple(sorted(set(bounds.values()), reverse=True)),
     )
 
@@ -82,7 +80,8 @@ def insufficient(call: Call, terms: Terms, short: Insufficient) -> TollwayError:
     available = short.available
     needed = min(terms.bounds.values())
     # Not only of the one with the least bound: another may ask less for the prompt and more for the answer.
-    fits = max(affordable_max_tokens(call, candidate, max(0, available)) for candidate in terms.candidates)
+    fitting = [candidate for candidate in terms.candidates if candidate.key in terms.bounds]
+    fits = max(affordable_max_tokens(call, candidate, max(0, available)) for candidate in fitting)
     advice = f"lower {call.max_tokens_field} to {fits} or {_CURE[short.short]}" if fits >= 1 else _CURE[short.short]
     details = {"hold_usd": format_usd(needed), "max_tokens_affordable": fits}
     costs = f"This call may cost up to {format_usd(needed)} USD"
