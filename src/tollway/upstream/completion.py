@@ -17,7 +17,6 @@ from tollway.wire.structure import check_structure
 # A long text of nothing but `{}` becomes objects twenty times its size, and everybody waits while they are made. What
 # is real has less: 16,000 tokens with 20 alternatives each come to 1.7 million arrays, objects and members.
 NODES_MAX = 2_000_000
-SHORT_BYTES_MAX = 1 << 20  # as long as an event may be: gone through without counting
 
 
 class Function(msgspec.Struct, gc=False):
@@ -100,19 +99,20 @@ class Damaged(ValueError):
 # For the hot path: ValueError for whatever isn't usual; UTF-8 is checked only in what is read.
 decode_usual: Callable[[bytes], Completion] = json.decoder(Completion)
 
-# Of what `read_completion` gave back, which has looked how deep it is.
+# Once it is known how deep the text is.
+_decode_usual: Callable[[bytes], Completion] = json.unchecked_decoder(Completion).decode
 _top_level: Callable[[bytes], dict[str, msgspec.Raw]] = json.unchecked_decoder(dict[str, msgspec.Raw]).decode
 
 
 def read_completion(payload: bytes) -> tuple[Completion, bytes]:
     """`payload` read, and `payload` itself: mended when it had to be (see `_mended`). Raises Damaged."""
     try:
-        if len(payload) > SHORT_BYTES_MAX:
+        if len(payload) > json.DEPTH_MAX:
             check_structure(payload, max_depth=json.DEPTH_MAX, max_nodes=NODES_MAX)
         if not payload.isascii():
             payload.decode()
         try:
-            return decode_usual(payload), payload
+            return _decode_usual(payload), payload
         except json.ValidationError:
             return _tolerant(payload), payload
         except json.DecodeError:
