@@ -9,17 +9,16 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, cast
-from urllib.parse import unquote
 
 import httptools
 
 from tollway.domain.errors import HeadersTooLarge, RequestError, RequestTimeout, TollwayError
 from tollway.server.exchange import App, Exchange, Scope
-from tollway.server.head import Header, complaint, framing
+from tollway.server.head import Header, Target, complaint, framing
 
 NO_HTTP = "This is no valid HTTP/1.1 request."
 KEEP_ALIVE_S = 75  # an idle connection; longer than most clients' own limit, so that they close first
-ORDINARY_TARGET_BYTES = 1_024  # of a longer one the limit is looked up
+ORDINARY_TARGET_BYTES = 1_024  # of a longer one the limit is looked up, and it is not kept for the next request
 WAITING_MAX = 64  # requests that came behind one that is being answered
 CODING_BYTES_MAX = 64 << 10  # what chunks may cost beside their content, and
 CODING_BYTES_EACH = 16  # for each byte of it: a byte in a chunk of its own costs 5
@@ -58,6 +57,7 @@ class Connection(asyncio.Protocol):
         "_coding",
         "_drain",
         "_due",
+        "_fields",
         "_head_bytes",
         "_headers",
         "_last_word",
@@ -69,6 +69,7 @@ class Connection(asyncio.Protocol):
         "_scheme",
         "_server",
         "_site",
+        "_target",
         "_timer",
         "_turn",
         "_url",
@@ -87,7 +88,9 @@ class Connection(asyncio.Protocol):
         self._loop = loop
         self._parser = httptools.HttpRequestParser(self)
         self._url = b""
-        self._headers: list[Header] = []
+        self._target = Target(b"", "", b"", b"")  # of the request before, which mostly asked for the same
+        self._fields: list[bytes] = []  # names and values by turns, as they come; trailers too
+        self._headers: list[Header] = []  # of the newest request
         self._head_bytes = -1  # of a head that is arriving; -1 when none is
         self._begun = 0  # heads, in what is being read
         self._coding = 0  # bytes of a body's chunks beside their content; less than none for what they may be
@@ -176,21 +179,22 @@ class Connection(asyncio.Protocol):
             self._head_bytes = 0
             self._begun += 1
             self._url = b""
-            self._headers = []
+            self._fields = []
 
     def on_url(self, url: bytes) -> None:
         if not self._repeating:
             self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        # What comes behind a body (RFC 9110, 6.5) is no header: it must not be taken for a sign-in, or for an address.
-        if self._head_bytes >= 0:
-            self._headers.append((name.lower(), value.rstrip(b" \t")))
+        self._fields += name, value
 
     def on_headers_complete(self) -> None:
         if self._repeating:
             return
         self._head_bytes = -1
+        # What comes behind a body (RFC 9110, 6.5) is no header: it must not be taken for a sign-in, or for an address.
+        fields, self._fields = self._fields, []
+        self._headers = list(zip(map(bytes.lower, fields[::2]), map(bytes.rstrip, fields[1::2]), strict=True))
         version, by_name = self._parser.get_http_version(), dict(self._headers)
         if len(self._url) > ORDINARY_TARGET_BYTES and len(self._url) > (most := self._site.limits().bytes):
             self._wrong = HeadersTooLarge(f"The request's address is over {most} bytes.")
@@ -236,18 +240,20 @@ class Connection(asyncio.Protocol):
             self._repeating = False
 
     def _exchange(self, modern: bool, by_name: Mapping[bytes, bytes]) -> Exchange:
-        url = httptools.parse_url(self._url)
-        raw_path = url.path
-        path = raw_path.decode("ascii")
+        target = self._target
+        if target.url != self._url:
+            target = Target.of(self._url)
+            if len(self._url) <= ORDINARY_TARGET_BYTES:
+                self._target = target
         scope: Scope = {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.4"},
             "http_version": "1.1" if modern else "1.0",
             "method": self._parser.get_method().decode("ascii"),
             "scheme": self._scheme,
-            "path": unquote(path) if "%" in path else path,
-            "raw_path": raw_path,
-            "query_string": url.query or b"",
+            "path": target.path,
+            "raw_path": target.raw_path,
+            "query_string": target.query,
             "root_path": "",
             "headers": self._headers,
             "client": self._client,

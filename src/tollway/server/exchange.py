@@ -231,7 +231,7 @@ class Exchange:
         """The answer's head, and how its body is framed."""
         # RFC 9110, 6.4.1: these have no body, whatever their headers say.
         self._length = 0 if self._head_only or status in (204, 304) else CHUNKED if self._modern else UNTIL_THE_END
-        head = STATUS_LINES[status] + self._line.date() + b"".join([b"%b: %b\r\n" % header for header in headers])
+        head = STATUS_LINES[status] + self._line.date() + b"\r\n".join([*map(b": ".join, headers), b""])
         by_name = dict(headers)
         if (length := by_name.get(b"content-length")) is not None:
             self._length = int(length)

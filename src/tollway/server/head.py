@@ -4,6 +4,10 @@ request than we do (RFC 9112). Pure: it knows header lines, not connections.
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+from urllib.parse import unquote
+
+import httptools
 
 Header = tuple[bytes, bytes]  # a name in lower case, a value without blanks around it
 
@@ -11,6 +15,21 @@ VERSIONS = ("1.1", "1.0")
 
 # RFC 3986's host, or an IP address in brackets, and a port; empty where a target has none (RFC 9112, 3.2).
 _HOST = re.compile(rb"(?:\[[0-9A-Za-z:.%]+\]|[0-9A-Za-z._~!$&'()*+,;=%-]*)(?::[0-9]*)?\Z")
+
+
+class Target(NamedTuple):
+    """What a request asks for, as it came and as ASGI has it."""
+
+    url: bytes
+    path: str
+    raw_path: bytes
+    query: bytes
+
+    @classmethod
+    def of(cls, url: bytes) -> "Target":
+        parts = httptools.parse_url(url)
+        path = parts.path.decode("ascii")
+        return cls(url, unquote(path) if "%" in path else path, parts.path, parts.query or b"")
 
 
 def complaint(version: str, target: bytes, headers: Sequence[Header], by_name: Mapping[bytes, bytes]) -> str | None:
