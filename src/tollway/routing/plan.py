@@ -133,11 +133,11 @@ def _nobody(
 
 def _bounded(groups: Sequence[list[Drawn]], allow_fallbacks: bool) -> tuple[list[Drawn], list[Drawn], str]:
     """What is tried, what is left over, and why it is: each model keeps a place, however many serve the one before."""
-    if len(groups) == len(groups[0]) == 1:
-        return groups[0], [], "too_many"
     if not allow_fallbacks:
         first, *others = [drawn for group in groups for drawn in group]
         return [first], others, "fallbacks_not_allowed"
+    if len(groups) == 1:
+        return groups[0][:MAX_CANDIDATES], groups[0][MAX_CANDIDATES:], "too_many"
     tried: list[Drawn] = []
     left: list[Drawn] = []
     following = len(groups)

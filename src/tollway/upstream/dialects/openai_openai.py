@@ -91,6 +91,7 @@ class OpenAIOpenAI:
         if len(choices) > 1:
             choices.sort(key=lambda choice: choice.index)
         text_bytes = parts = 0
+        reasons = []
         for choice in choices:
             message = choice.message
             if message is None:
@@ -98,7 +99,8 @@ class OpenAIOpenAI:
             text_bytes += message.text_bytes()
             if message.images or message.audio:
                 parts += len(message.images or ()) + bool(message.audio)
-        if not choices:
+            reasons.append(choice.finish_reason or None)
+        if not reasons:
             raise _no_completion()
         fields.pop("tollway", None)
         return Answer(
@@ -106,7 +108,7 @@ class OpenAIOpenAI:
             response_id=completion.id and completion.id[:RESPONSE_ID_CHARS_MAX],
             usage=None if completion.usage is None else bytes(fields["usage"]),
             generated=Generated(text_bytes=text_bytes, other_parts=parts),
-            finish_reasons=tuple([choice.finish_reason or None for choice in choices]),
+            finish_reasons=tuple(reasons),
         )
 
     def fault(self, status: int, headers: Mapping[str, str], body: bytes) -> ProviderFault:
