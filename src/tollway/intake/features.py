@@ -35,12 +35,14 @@ ORDINARY_VALUES: dict[str, frozenset[str]] = {
     "speed": frozenset({"standard"}),  # Anthropic: `fast` is several times the price
 }
 
+# A request with none of these asks for nothing beyond tokens.
+ASKING = frozenset({*FIELD_FEATURES, *ORDINARY_VALUES, "modalities", "tools", "chat_template_kwargs"})
+
 # Tools that the provider runs itself, and bills for; by the beginning of their type or their key.
 SEARCH_TOOLS = ("web_search", "google_search", "browser_search")
 
 _UNASKED = (b"false", b"[]")
 _OBJECT = ord("{")
-_FIELDS = FIELD_FEATURES.keys() | ORDINARY_VALUES.keys() | {"modalities", "tools", "chat_template_kwargs"}
 _CLIENT_TOOLS = ("function", "custom")
 _CLIENT_TOOL_KEYS = frozenset(
     {"type", "function", "custom", "name", "description", "parameters", "input_schema", "strict", "cache_control"}
@@ -61,10 +63,10 @@ _any_tools = Field(unchecked_decoder(list[dict[str, Raw]]), "an array of objects
 _word = unchecked_decoder(str)
 
 
-def asked_features(fields: dict[str, Raw], values: dict[str, Any]) -> frozenset[str]:
-    """The features a request asks for. `tools` in `fields` is written anew when it has some of the provider's own, so
-    that no repeated key reads two ways. RequestError when tools are no array of objects."""
-    if _FIELDS.isdisjoint(fields):
+def asked_features(fields: dict[str, Raw], values: Any) -> frozenset[str]:
+    """The features a request asks for; `values` are read_fields'. `tools` in `fields` is written anew when it has some of
+    the provider's own, so that no repeated key reads two ways. RequestError when tools are no array of objects."""
+    if ASKING.isdisjoint(fields):
         return frozenset()
     features = {
         feature
@@ -72,9 +74,9 @@ def asked_features(fields: dict[str, Raw], values: dict[str, Any]) -> frozenset[
         if name in fields and bytes(memoryview(fields[name])[:6]) not in _UNASKED
     }
     for name, ordinary in ORDINARY_VALUES.items():
-        if (value := values.get(name)) is not None and value not in ordinary:
+        if (value := getattr(values, name)) is not None and value not in ordinary:
             features.add(f"{name}:{value}")
-    features.update(f"{kind}_output" for kind in values.get("modalities", ()) if kind != "text")
+    features.update(f"{kind}_output" for kind in values.modalities if kind != "text")
     if "tools" in fields:
         features |= _tool_features(fields)
     if "chat_template_kwargs" in fields and _sets_template(fields["chat_template_kwargs"]):

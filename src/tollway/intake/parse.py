@@ -9,14 +9,14 @@ from typing import Any, Literal
 
 import msgspec
 
-from tollway.domain.call import NO_PREFERENCES, Call, PromptSize
+from tollway.domain.call import NO_PREFERENCES, Call, Preferences, PromptSize
 from tollway.domain.errors import RequestError
-from tollway.intake.features import FIELD_FEATURES, asked_features, brings_text
+from tollway.intake.features import ASKING, FIELD_FEATURES, asked_features, brings_text
 from tollway.intake.limits import REQUEST_ID_MAX
 from tollway.intake.limits import Limits as Limits
 from tollway.intake.needs import needs
 from tollway.intake.preferences import preferences
-from tollway.intake.prompt import measure
+from tollway.intake.prompt import NOT_PROMPT, measure
 from tollway.intake.schema import (
     FIELDS,
     OTHER_SPELLINGS,
@@ -34,6 +34,10 @@ ROUTER_FIELDS = frozenset({"provider", "models", "max_cost"})  # read here, neve
 _KNOWN = spellings(FIELDS, OTHER_SPELLINGS, FIELD_FEATURES, ("messages", "tools", "chat_template_kwargs"))
 _KNOWN_OPTIONS = spellings(STREAM_OPTIONS)
 
+# Fields that ask for nothing by being there, in any spelling that a server reads: all that most requests have.
+_PLAIN = NOT_PROMPT - ASKING - ROUTER_FIELDS - {"stream_options"}
+_NOTHING: frozenset[str] = frozenset()
+
 
 def parse(body: bytes, *, id: str, limits: Limits, client_request_id: str | None = None) -> Call:
     """The Call that `body` asks for. Raises RequestError, whose `param` names the field that is wrong.
@@ -41,21 +45,15 @@ def parse(body: bytes, *, id: str, limits: Limits, client_request_id: str | None
     `fields` has every field but the router's own and those that are null; `model` is as the caller wrote it.
     """
     fields = _top_level(body, limits)
-    values = read_fields(fields, limits)
-    check_spelling(fields, _KNOWN)
-    if "stream_options" in fields:
-        check_spelling(decode_fields(fields["stream_options"]), _KNOWN_OPTIONS, "stream_options.")
+    values = read_fields(body, fields, limits)
+    features, chosen = (_NOTHING, NO_PREFERENCES) if fields.keys() <= _PLAIN else _asked(fields, values)
     cap, cap_field = _output_cap(fields, values)
-    features = asked_features(fields, values)
-    chosen = preferences(values["provider"]) if "provider" in values else NO_PREFERENCES
-    for name in ROUTER_FIELDS & fields.keys():
-        del fields[name]
     prompt = measure(fields, limits)
     needed = needs(fields, prompt.parts)
     for feature in features:
         if brings_text(feature):
             prompt.add_part(feature)
-    options = values.get("stream_options")
+    options = values.stream_options
     size = PromptSize(
         text_bytes=prompt.text_bytes,
         messages=prompt.messages,
@@ -63,23 +61,35 @@ def parse(body: bytes, *, id: str, limits: Limits, client_request_id: str | None
     )
     return Call(
         id,
-        values["model"],
+        values.model,
         size,
         fields,
         hashlib.sha256(body).hexdigest(),
-        fallbacks=tuple(values["models"]) if "models" in values else (),
-        stream=values.get("stream", False),
+        fallbacks=tuple(values.models),
+        stream=values.stream,
         include_usage=bool(options is not None and options.include_usage),
-        n=values.get("n", 1),
+        n=values.n,
         max_tokens=cap,
         max_tokens_field=cap_field,
-        max_cost=max_cost(values["max_cost"]) if "max_cost" in values else None,
+        max_cost=None if values.max_cost is None else max_cost(values.max_cost),
         preferences=chosen,
         features=features,
         needs=needed,
-        user=values.get("user"),
+        user=values.user,
         client_request_id=client_request_id[:REQUEST_ID_MAX] if client_request_id is not None else None,
     )
+
+
+def _asked(fields: dict[str, Raw], values: Any) -> tuple[frozenset[str], Preferences]:
+    """What fields ask for that not every request has: features, and preferences. The router's own are taken out."""
+    check_spelling(fields, _KNOWN)
+    if "stream_options" in fields:
+        check_spelling(decode_fields(fields["stream_options"]), _KNOWN_OPTIONS, "stream_options.")
+    features = asked_features(fields, values)
+    chosen = NO_PREFERENCES if values.provider is None else preferences(values.provider)
+    for name in ROUTER_FIELDS & fields.keys():
+        del fields[name]
+    return features, chosen
 
 
 _fields: msgspec.json.Decoder[dict[str, Raw]] = unchecked_decoder(dict[str, Raw])
@@ -112,12 +122,12 @@ def _top_level(body: bytes, limits: Limits) -> dict[str, Raw]:
 
 
 def _output_cap(
-    fields: dict[str, Raw], values: dict[str, Any]
+    fields: dict[str, Raw], values: Any
 ) -> tuple[int | None, Literal["max_tokens", "max_completion_tokens"]]:
     """The caller's cap and the spelling it is forwarded in. Given both ways, the older one is dropped: providers refuse
     the two together, and a cap that the router lowers must not be there twice."""
-    newer: int | None = values.get("max_completion_tokens")
+    newer: int | None = values.max_completion_tokens
     if newer is not None:
         fields.pop("max_tokens", None)
         return newer, "max_completion_tokens"
-    return values.get("max_tokens"), "max_tokens"
+    return values.max_tokens, "max_tokens"

@@ -23,7 +23,7 @@ from tollway.intake.limits import (
     USER_MAX,
     Limits,
 )
-from tollway.wire.json import Raw, ValidationError, unchecked_decoder
+from tollway.wire.json import DecodeError, Raw, ValidationError, unchecked_decoder
 
 _SHOWN_BYTES_MAX = 40  # of a wrong value, in the message that says so
 
@@ -51,10 +51,11 @@ class Figures(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Field(NamedTuple):
     decoder: msgspec.json.Decoder[Any]
     expected: str
+    absent: Any = None  # what stands for a field that isn't there
 
 
-def _field(type: Any, expected: str) -> Field:
-    return Field(unchecked_decoder(type), expected)
+def _field(type: Any, expected: str, absent: Any = None) -> Field:
+    return Field(unchecked_decoder(type), expected, absent)
 
 
 _LEVEL = _field(Figure | Figures, "a number over 0, or an object of them by percentile: p50, p75, p90, p99")
@@ -63,28 +64,40 @@ _COUNT = f"an integer from 1 to {COUNT_MAX}"
 
 FIELDS: dict[str, Field] = {
     "model": _field(ModelId, f"a model id: a string of 1 to {MODEL_ID_MAX} characters, such as openai/gpt-4o"),
-    "models": _field(list[ModelId], "an array of model ids to fall back to"),
+    "models": _field(list[ModelId], "an array of model ids to fall back to", ()),
     "provider": _field(
         dict[str, Raw],
         "an object of preferences: order, only, ignore, allow_fallbacks, sort, require_parameters, data_collection, "
         "max_price, preferred_max_latency, preferred_min_throughput",
     ),
     "max_cost": _field(str, 'an amount in USD as a string with at most 9 decimals, such as "0.05"'),
-    "stream": _field(bool, "true or false"),
+    "stream": _field(bool, "true or false", False),
     "stream_options": _field(StreamOptions, "an object such as {include_usage: true}"),
     "temperature": _field(Annotated[float, msgspec.Meta(ge=0, le=2)], "a number from 0 to 2"),
     "top_p": _field(Annotated[float, msgspec.Meta(ge=0, le=1)], "a number from 0 to 1"),
     "presence_penalty": _field(Penalty, "a number from -2 to 2"),
     "frequency_penalty": _field(Penalty, "a number from -2 to 2"),
-    "n": _field(Count, _COUNT),
+    "n": _field(Count, _COUNT, 1),
     "max_tokens": _field(Count, _COUNT),
     "max_completion_tokens": _field(Count, _COUNT),
     "stop": _field(str | list[str], "a string or an array of strings"),
     "user": _field(Annotated[str, msgspec.Meta(max_length=USER_MAX)], f"a string of at most {USER_MAX} characters"),
     "service_tier": _field(Word, "the name of a tier, such as auto"),
-    "modalities": _field(list[Word], "an array of names, such as text and audio"),
+    "modalities": _field(list[Word], "an array of names, such as text and audio", ()),
     "speed": _field(Word, "the name of a speed, such as standard"),
 }
+
+# The values of all of them, read in one step. What this takes is right, whichever of two repeated keys is meant; what
+# it refuses is read field by field, to say what is wrong.
+Values: Any = msgspec.defstruct(
+    "Values",
+    [(name, field.decoder.type, field.absent) for name, field in FIELDS.items() if name != "model"]
+    + [("model", FIELDS["model"].decoder.type)],
+    frozen=True,
+    kw_only=True,
+    gc=False,
+)
+_values = unchecked_decoder(Values)
 
 # Fields by which some servers let a caller set the length or the number of answers past the standard ones. The hold is
 # computed from the standard ones: forwarded, each would let a call cost more than was ever reserved for it.
@@ -142,20 +155,30 @@ def _folded(name: str) -> str:
     return name.replace("_", "").casefold()
 
 
-def read_fields(fields: dict[str, Raw], limits: Limits) -> dict[str, Any]:
-    """The values of the fields the router reads; nulls are taken out of `fields`. RequestError names what is wrong."""
+def read_fields(body: bytes, fields: dict[str, Raw], limits: Limits) -> Any:
+    """`Values` of the fields the router reads, in `body`, whose top level is `fields`; nulls are taken out of it.
+    RequestError names what is wrong."""
     if NULL in fields.values():
         for name in [name for name, raw in fields.items() if raw == NULL]:
             del fields[name]
     if len(fields) > FIELDS_MAX:
         raise RequestError(f"The body has {len(fields)} fields; at most {FIELDS_MAX} are read.")
-    values = {name: read_value(name, field, raw) for name, raw in fields.items() if (field := FIELDS.get(name))}
-    if "model" not in values:
-        raise RequestError(f"model is missing; it must be {FIELDS['model'].expected}.", param="model")
+    try:
+        # No field of a body that is short enough is longer than it may be.
+        values = _values.decode(body) if len(body) <= SMALL_FIELD_BYTES_MAX else _read_each(fields)
+    except DecodeError:
+        values = _read_each(fields)
     for name in OTHER_SPELLINGS.keys() & fields.keys():
         raise RequestError(f"{name} is not served here; use {OTHER_SPELLINGS[name]} instead.", param=name)
     _check_counts(values, limits)
     return values
+
+
+def _read_each(fields: dict[str, Raw]) -> Any:
+    values = {name: read_value(name, field, raw) for name, raw in fields.items() if (field := FIELDS.get(name))}
+    if "model" not in values:
+        raise RequestError(f"model is missing; it must be {FIELDS['model'].expected}.", param="model")
+    return Values(**values)
 
 
 def max_cost(text: str) -> int:
@@ -201,15 +224,17 @@ def read_value(name: str, field: Field, raw: Raw) -> Any:
         ) from None
 
 
-def _check_counts(values: dict[str, Any], limits: Limits) -> None:
-    if "n" in values and values["n"] > limits.max_n:
-        raise RequestError(f"n is {values['n']}; it must be at most {limits.max_n}.", param="n")
-    if "stop" in values and isinstance(stop := values["stop"], list) and len(stop) > limits.max_stop:
-        raise RequestError(f"stop has {len(stop)} strings; at most {limits.max_stop} are allowed.", param="stop")
-    if "models" in values and len(models := values["models"]) > limits.max_models:
-        raise RequestError(f"models has {len(models)} ids; at most {limits.max_models} are tried.", param="models")
-    newer = values.get("max_completion_tokens")
-    if newer is not None and (older := values.get("max_tokens", newer)) != newer:
+def _check_counts(values: Any, limits: Limits) -> None:
+    if values.n > limits.max_n:
+        raise RequestError(f"n is {values.n}; it must be at most {limits.max_n}.", param="n")
+    if isinstance(values.stop, list) and len(values.stop) > limits.max_stop:
+        count = len(values.stop)
+        raise RequestError(f"stop has {count} strings; at most {limits.max_stop} are allowed.", param="stop")
+    if len(values.models) > limits.max_models:
+        count = len(values.models)
+        raise RequestError(f"models has {count} ids; at most {limits.max_models} are tried.", param="models")
+    newer, older = values.max_completion_tokens, values.max_tokens
+    if newer is not None and older is not None and newer != older:
         raise RequestError(
             f"max_tokens is {older} and max_completion_tokens is {newer}; give one of them, or the same value.",
             param="max_tokens",

@@ -8,9 +8,12 @@ import pytest
 from helpers.requests import HELLO, asked, forwarded, parsed
 from tollway.domain.call import Preferences
 from tollway.domain.errors import RequestError
+from tollway.intake.features import FIELD_FEATURES
 from tollway.intake.limits import FIELDS_MAX, PROVIDERS_MAX, SMALL_FIELD_BYTES_MAX
 from tollway.intake.parse import Limits, parse
-from tollway.intake.schema import OTHER_SPELLINGS
+from tollway.intake.prompt import NOT_PROMPT
+from tollway.intake.schema import FIELDS, OTHER_SPELLINGS, check_spelling, spellings
+from tollway.wire.json import Raw
 
 
 def refusal(**fields: Any) -> RequestError:
@@ -290,3 +293,8 @@ def test_fields_of_vendors_are_not_mistaken_for_known_ones() -> None:
 def test_a_body_of_too_many_fields_is_refused() -> None:
     asked(**{f"x{number}": 1 for number in range(FIELDS_MAX - 2)})
     assert "at most 256" in refusal(**{f"x{number}": 1 for number in range(FIELDS_MAX)}).message
+
+
+def test_no_field_that_is_no_prompt_is_another_spelling_of_a_known_one() -> None:
+    known = spellings(FIELDS, OTHER_SPELLINGS, FIELD_FEATURES, ("messages", "tools", "chat_template_kwargs"))
+    check_spelling(dict.fromkeys(NOT_PROMPT, Raw(b"1")), known)  # such fields alone are not compared at all
