@@ -14,7 +14,7 @@ from tollway.api.chat import chat_completions
 from tollway.api.cors import cors
 from tollway.api.docs_page import PAGE_POLICY, docs_page
 from tollway.api.documents import document
-from tollway.api.forwarded import forwarded
+from tollway.api.forwarded import seen_through
 from tollway.api.openapi import openapi
 from tollway.api.services import App, Endpoint, Receive, Scope, Services, unsupported
 from tollway.egress.reply import Send
@@ -64,14 +64,20 @@ def table(services: Services) -> Table:
 def routes(services: Services) -> App:
     """The whole HTTP interface, as one ASGI callable."""
     exact, patterns = table(services)
-    served = tuple(sorted((*exact, *(path.replace(":path", "") for path, _ in patterns))))
+    known = tuple(sorted((*exact, *(path.replace(":path", "") for path, _ in patterns))))
     router = Router(
         routes=[Route(path, endpoint) for path, endpoint in patterns],
-        default=cast(Any, unsupported(services, served)),
+        default=cast(Any, unsupported(services, known)),
         redirect_slashes=False,
     )
 
-    def app(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        return exact.get(scope["path"], router)(scope, receive, send)
+    readable = cors(services)
 
-    return forwarded(services, cors(services, app))
+    def app(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        snapshot = services.pipeline.snapshot
+        if snapshot.trusted_proxies:
+            scope = seen_through(snapshot.trusted_proxies, scope)
+        served = exact.get(scope["path"], router)
+        return readable(served, scope, receive, send) if snapshot.cors_origins else served(scope, receive, send)
+
+    return app

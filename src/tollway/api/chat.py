@@ -20,16 +20,18 @@ from tollway.upstream.watch import AsgiClient
 
 
 def chat_completions(services: Services) -> App:
+    pipeline = services.pipeline
+
     def app(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         client: Client = scope.get("extensions", {}).get("tollway.client") or AsgiClient(receive)
         reply = services.reply(send, client)
 
         def work() -> Awaitable[None]:
             headers = scope["headers"]
-            header_guard(headers, services.snapshot.header_bytes_max)
+            header_guard(headers, pipeline.snapshot.header_bytes_max)
             if scope["method"] != "POST":
                 raise method_not_allowed(scope["method"], ("POST",))
-            return services.pipeline.chat(reply.request_id, read_headers(headers, scope), receive, client, reply)
+            return pipeline.chat(reply.request_id, read_headers(headers, scope), receive, client, reply)
 
         return guarded(services, scope, reply, work)
 

@@ -1,11 +1,11 @@
 """CORS (the Fetch standard, 3.2) for wallets in browsers: whose pages' scripts may call, and what they may read.
 
-Wrapped around the whole interface; where `server.cors_origins` names nobody, nothing is looked at. Signing in takes a
+Wrapped by routes.py around the whole interface, but where `server.cors_origins` names nobody. Signing in takes a
 header and never a cookie, so no answer allows credentials, and any request header may be sent: what is unknown is
 ignored anyway.
 """
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from tollway.api.services import App, Receive, Scope, Services
@@ -50,16 +50,15 @@ MAX_AGE_S = 7_200  # of a preflight's answer; no browser keeps it longer
 VARY: Header = (b"vary", b"origin")
 
 
-def cors(services: Services, app: App) -> App:
-    """`app`, with every answer readable by scripts of `Snapshot.cors_origins`. What comes from elsewhere, or says no
-    origin, is served as if there were no CORS; only a preflight from an allowed origin never reaches `app`."""
+def cors(services: Services) -> Callable[[App, Scope, Receive, Send], Awaitable[None]]:
+    """What serves by an `App`, its answers readable by scripts of `Snapshot.cors_origins`: for where there are any.
+    What comes from elsewhere, or says no origin, is served as if there were no CORS; only a preflight from an allowed
+    origin never reaches the app."""
     answers = _Answers(())
 
-    def wrapped(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+    def serve(app: App, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         nonlocal answers
         origins = services.snapshot.cors_origins
-        if not origins:
-            return app(scope, receive, send)
         if answers.origins is not origins:
             answers = _Answers(origins)
         origin = requested = None
@@ -73,7 +72,7 @@ def cors(services: Services, app: App) -> App:
         added = answers.actual(origin)
         return app(scope, receive, _adding(send, added) if added else send)
 
-    return wrapped
+    return serve
 
 
 class _Answers:

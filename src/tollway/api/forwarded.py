@@ -1,35 +1,24 @@
 """Who connects, where a proxy stands in between: `X-Forwarded-For` and `X-Forwarded-Proto`, from trusted proxies alone.
 
 Each proxy adds at the right whom it was connected by. Read from there, the first address that is no trusted proxy's is
-the client's; whatever stands left of it the client may have made up. Wrapped around the whole interface.
+the client's; whatever stands left of it the client may have made up. routes.py asks it of every request.
 """
 
 import ipaddress
 from collections.abc import Iterator, Sequence
 
-from tollway.api.services import App, Receive, Scope, Services
+from tollway.api.services import Scope
 from tollway.config.places import Network
-from tollway.egress.reply import Send
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 SCHEMES = ("http", "https")
 
 
-def forwarded(services: Services, app: App) -> App:
-    """`app`, told of the client and not of the proxies in `Snapshot.trusted_proxies`."""
-
-    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
-        trusted = services.snapshot.trusted_proxies
-        if trusted and scope["client"] is not None:
-            scope = seen_through(trusted, scope)
-        await app(scope, receive, send)
-
-    return wrapped
-
-
 def seen_through(trusted: Sequence[Network], scope: Scope) -> Scope:
     """`scope` with the client's own address (port 0: nobody says) and scheme, where a trusted proxy tells them."""
+    if scope["client"] is None:
+        return scope
     peer = address(scope["client"][0])
     if peer is None or not _within(peer, trusted):
         return scope

@@ -64,8 +64,9 @@ _word = unchecked_decoder(str)
 
 
 def asked_features(fields: dict[str, Raw], values: Any) -> frozenset[str]:
-    """The features a request asks for; `values` are read_fields'. `tools` in `fields` is written anew when it has some of
-    the provider's own, so that no repeated key reads two ways. RequestError when tools are no array of objects."""
+    """The features a request asks for; `values` come of read_fields. `tools` in `fields` is written anew when it has
+    some of the provider's own, so that no repeated key reads two ways. RequestError when tools are no array of
+    objects."""
     if ASKING.isdisjoint(fields):
         return frozenset()
     features = {
