@@ -5,6 +5,7 @@ known, is pipeline.py's affair; the two are the only files that know the order o
 """
 
 import contextlib
+from collections.abc import Awaitable
 from functools import partial
 
 import msgspec
@@ -49,15 +50,12 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         await stream.say(self.reply, self.watch, self.snapshot.slow_reader_s, error)
 
 
-async def answer(run: Run) -> None:
+def answer(run: Run) -> Awaitable[None]:
     """Carry the call out and answer its client. Raises TollwayError for what ends before the answer has begun, and
     LedgerOutcomeUnknown."""
     run.watch.extend(run.plan.candidates[0].timeouts.total)
     run.client.listen()
-    try:
-        await (_stream(run) if run.call.stream else _batch(run))
-    finally:
-        run.client.close()
+    return _stream(run) if run.call.stream else _batch(run)
 
 
 async def _batch(run: Run) -> None:
@@ -76,12 +74,14 @@ async def _batch(run: Run) -> None:
         await run.reply.json(200, *endings.batch(answer, booking.record, posted, run.plan))
         if somebody_reads:
             await booking.delivered()
+    finally:
+        run.client.close()
 
 
 async def _stream(run: Run) -> None:
-    run.client.when_left(partial((run.keeper or run.watch).stop, "client_left"))
-    run.reply.keep_alive(run.snapshot.keep_alive_s)
     try:
+        run.client.when_left(partial((run.keeper or run.watch).stop, "client_left"))
+        run.reply.keep_alive(run.snapshot.keep_alive_s)
         try:
             source = await run.snapshot.attempts.open(run.call, run.plan, run.trail, run.watch)
         except (TollwayError, Interrupted) as problem:
@@ -91,6 +91,7 @@ async def _stream(run: Run) -> None:
         finally:
             source.close()
     finally:
+        run.client.close()
         await run.reply.quiet()
 
 

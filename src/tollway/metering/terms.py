@@ -62,12 +62,13 @@ def terms(call: Call, plan: Plan) -> Terms:
                 "would_fit": {"max_cost": format_usd(needed)},
             },
         )
+    amounts = tuple(bounds.values())
     return Terms(
         bounds=bounds,
         caps=caps,
         too_dear=tuple(too_dear),
         candidates=plan.candidates,
-        amounts=tuple(sorted(set(bounds.values()), reverse=True)),
+        amounts=amounts if len(amounts) == 1 else tuple(sorted(set(amounts), reverse=True)),
     )
 
 
