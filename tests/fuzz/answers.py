@@ -27,7 +27,7 @@ class Never:
         return self
 
     def done(self) -> bool:
-        return False
+        return True
 
     def set_result(self, value: None) -> None:
         pass

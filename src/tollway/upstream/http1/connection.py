@@ -263,7 +263,8 @@ class Connection(asyncio.Protocol):
             response.add(self._came)
         response.end()
         if self._keep and not self._unsent and not self._transport.get_write_buffer_size() and not self._lost:
-            self.resume()
+            if self.paused:
+                self.resume()
             self._on_free(self)
         else:
             self.drop()

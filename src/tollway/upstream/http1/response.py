@@ -177,13 +177,11 @@ class Response:
         self._source = None
         self.wake()
 
-    async def _more(self) -> None:
-        assert self._waiter is None, "an answer has one reader"
-        self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+    def _more(self) -> asyncio.Future[None]:
+        """What to wait for: see `wake`."""
+        assert self._waiter is None or self._waiter.done(), "an answer has one reader"
+        self._waiter = waiter = self._loop.create_future()
+        return waiter
 
     def _take(self) -> bytes:
         parts = self.parts
