@@ -47,5 +47,5 @@ def format_usd(nano: int) -> str:
     """Nano-USD as a plain decimal string with at least two decimals: 1_500_000 -> "0.0015", 0 -> "0.00"."""
     if nano < 0:
         return f"-{format_usd(-nano)}"
-    digits = f"{nano:010d}"  # nine of them stand behind the point
+    digits = str(nano).zfill(10)  # nine of them stand behind the point
     return f"{digits[:-9]}.{digits[-9:-7]}{digits[-7:].rstrip('0')}"

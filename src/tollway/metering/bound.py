@@ -48,7 +48,7 @@ def prompt_bound(call: Call, candidate: Candidate) -> int:
     tokens = prompt.text_bytes + candidate.template_tokens + candidate.message_tokens * prompt.messages
     if prompt.parts:
         tokens += parts_ceiling(prompt.parts, candidate)
-    return min(tokens, candidate.context_length)
+    return tokens if tokens < candidate.context_length else candidate.context_length
 
 
 def parts_ceiling(parts: Collection[tuple[str, int]], candidate: Candidate) -> int:

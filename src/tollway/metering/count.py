@@ -38,4 +38,8 @@ def estimate(
         completion += parts
         if GENERATED_PART in call.features:
             spoken = min(parts, limit)
-    return Usage(prompt=min(prompt, most), completion=min(completion, limit), audio_output=spoken)
+    return Usage(
+        prompt=prompt if prompt < most else most,
+        completion=completion if completion < limit else limit,
+        audio_output=spoken,
+    )

@@ -46,6 +46,7 @@ class _Reported(msgspec.Struct, frozen=True, gc=False):
 _decode = json.decoder(_Reported)
 _TOTALS = 3  # the members that come first; None in all others: nothing special
 _NOTHING_MORE = (None,) * (len(_Reported.__struct_fields__) - _TOTALS)
+_NONE_SPECIAL = msgspec.structs.astuple(Usage(prompt=0, completion=0))[2:]
 _NO_PROMPT_DETAILS = _PromptDetails()
 _NO_COMPLETION_DETAILS = _CompletionDetails()
 
@@ -92,15 +93,16 @@ def check(usage: Usage, call: Call, candidate: Candidate, max_tokens: int | None
     lowered the call to, where it did."""
     counts = msgspec.structs.astuple(usage)
     prompt, completion = usage.prompt, usage.completion
+    special = counts[2:] != _NONE_SPECIAL
     parts = call.prompt.parts  # only with others than text may its tokens be audio, or more than its bytes
-    if min(counts) < 0:
+    if prompt < 0 or completion < 0 or (special and min(counts) < 0):
         return "negative"
     if prompt > (candidate.context_length if parts else prompt_bound(call, candidate)):
         return "prompt_over_bound"
     if completion > call.n * output_limit(call, candidate, max_tokens):
         return "completion_over_limit"
-    if sum(counts) == prompt + completion:
-        return None  # all of them are ordinary
+    if not special:
+        return None
     if usage.cached + usage.cache_write > prompt:
         return "cached_over_prompt"
     if usage.reasoning > completion:
