@@ -74,21 +74,19 @@ class Pipeline:
             raise ShuttingDown("This router is shutting down: try again.", retry_after_ms=1_000)
         if len(self.running) >= snapshot.calls_max:
             raise Overloaded("This router has as many calls in flight as it may: try again.", retry_after_ms=1_000)
-        door, wallets, address = snapshot.door, snapshot.wallets, headers.address
-        with (
-            self.running.enter(snapshot.slow_sender_s) as watch,
-            door.arriving(address) as arriving,
-            self._bodies.room(snapshot.bodies_bytes_max) as room,
-        ):
-            caller = await door.identify(address, snapshot.sign_in.identify, headers.sign_in, headers.authorization)
-            with wallets.share(caller.account, reply) as share:
+        door, address = snapshot.door, headers.address
+        with self.running.enter(snapshot.slow_sender_s) as watch:
+            arriving, room, share = door.arriving(address), self._bodies.room(snapshot.bodies_bytes_max), None
+            try:
+                caller = await door.identify(address, snapshot.sign_in.identify, headers.sign_in, headers.authorization)
+                share = snapshot.wallets.share(caller.account, reply)
                 await share.enter()
                 try:
                     most, slow = snapshot.body_bytes_max, snapshot.slow_sender_s
                     body = await watch.wait(read_body(receive, headers.all, room, most, watch, slow))
                 except Interrupted as late:
                     raise endings.arrival_error(late.reason) from None
-                arriving.over()
+                arriving.close()
                 call = parse(body, id=id, limits=snapshot.limits, client_request_id=headers.request_id)
                 claim = idempotency.claim(headers.idempotency_key, call.request_hash, caller.key)
                 call = msgspec.structs.replace(call, pseudonym=self._pseudonym(caller.account, call.user), claim=claim)
@@ -124,6 +122,11 @@ class Pipeline:
                     await booking.close()  # a call that came here without an end gives its hold back
                     if booking.granted:
                         self._observer.call_ended(booking.record)
+            finally:
+                room.close()
+                arriving.close()
+                if share is not None:
+                    share.close()
 
     async def identify(self, address: str, sign_in: bytes | None, authorization: bytes | None) -> Caller:
         """Who asks, and whether that address is listened to. Raises SignInError, RateLimited."""

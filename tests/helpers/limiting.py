@@ -1,5 +1,6 @@
 """Counts, wallets, doors and gates over a clock that a test moves."""
 
+from contextlib import closing
 from typing import Any
 
 from helpers.ledgers import HandClock
@@ -80,8 +81,8 @@ class Limiting:
         own = {name: wallet.pop(name) for name in ("accounts", "reads") if name in wallet}
         return Wallets(self.counts, Allowances(wallet=Allowance(**wallet), **own))
 
-    def share(self, reply: Reply | None = None, account: str = WALLET, **wallet: Any) -> Share:
-        return self.wallets(**wallet).share(account, reply or Reply())
+    def share(self, reply: Reply | None = None, account: str = WALLET, **wallet: Any) -> closing[Share]:
+        return closing(self.wallets(**wallet).share(account, reply or Reply()))
 
     def door(self, **allowances: Any) -> Door:
         return Door(self.counts, Allowances(**allowances))

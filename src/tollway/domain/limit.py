@@ -30,7 +30,7 @@ class Level(msgspec.Struct, frozen=True, gc=False):
     wait_s: float = 0.0
 
 
-class Taken(msgspec.Struct, frozen=True, kw_only=True):
+class Taken(msgspec.Struct, frozen=True):
     """What a store said to some asks: everything was taken, or nothing. `levels` are of each ask's rates."""
 
     asks: tuple[Ask, ...]

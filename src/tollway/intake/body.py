@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from types import TracebackType
 from typing import Any, Protocol
 
 from tollway.domain.errors import ClientGone, Overloaded, RequestError, RequestTooLarge, UnsupportedMediaType
@@ -28,12 +27,12 @@ class Bodies:
         self.held = 0  # bytes
 
     def room(self, max_bytes: int) -> "Room":
-        """For one call's, for as long as it lasts; `max_bytes` are of all calls."""
+        """For one call's; `max_bytes` are of all calls."""
         return Room(self, max_bytes)
 
 
 class Room:
-    """A context: what was taken is given back at its end."""
+    """What one call's body takes of it, until it is closed."""
 
     __slots__ = ("_bodies", "_max_bytes", "_taken")
 
@@ -42,10 +41,8 @@ class Room:
         self._max_bytes = max_bytes
         self._taken = 0
 
-    def __enter__(self) -> "Room":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def close(self) -> None:
+        """What was taken is given back."""
         self._bodies.held -= self._taken
 
     def take(self, size: int) -> None:
@@ -99,20 +96,16 @@ def _piece(message: MutableMapping[str, Any]) -> tuple[bytes, bool]:
 def _check_headers(headers: Mapping[bytes, bytes], max_bytes: int) -> None:
     length = headers.get(b"content-length")
     if length is not None:
-        _check_length(length, max_bytes)
+        if not length.isdigit():
+            raise RequestError("content-length must be a number of bytes.")
+        if len(length) > _LENGTH_DIGITS_MAX or int(length) > max_bytes:
+            raise _too_large(max_bytes)
     coding = headers.get(b"content-encoding")
     if coding is not None and coding.strip().lower() != b"identity":
         raise UnsupportedMediaType("Compressed bodies are not accepted: send it without content-encoding.")
     content_type = headers.get(b"content-type", b"")
     if content_type != JSON and content_type.partition(b";")[0].strip().lower() != JSON:
         raise UnsupportedMediaType("The body must be JSON: send it with content-type: application/json.")
-
-
-def _check_length(value: bytes, max_bytes: int) -> None:
-    if not value.isdigit():
-        raise RequestError("content-length must be a number of bytes.")
-    if len(value) > _LENGTH_DIGITS_MAX or int(value) > max_bytes:
-        raise _too_large(max_bytes)
 
 
 def _too_large(max_bytes: int) -> RequestTooLarge:

@@ -5,7 +5,6 @@ An address is an IPv4 address, or the first 64 bits of an IPv6 one: that is what
 
 import socket
 from collections.abc import Awaitable, Callable
-from types import TracebackType
 from typing import Protocol
 
 from tollway.domain.call import Caller
@@ -52,14 +51,8 @@ class Arriving:
         self._address = address
         self._over = False
 
-    def __enter__(self) -> "Arriving":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.over()
-
-    def over(self) -> None:
-        """It has come. Safe to say twice."""
+    def close(self) -> None:
+        """It has come, or won't. Safe to say twice."""
         if not self._over:
             self._over = True
             left = self._arriving[self._address] - 1
@@ -78,9 +71,9 @@ class Door:
         self._arriving = counts.arriving
         self._allowances = allowances
 
-    def arriving(self, address: str) -> "Arriving":
-        """A call whose caller, or whose body, is still to come: a context, which may be over before its end. Raises
-        RateLimited: whoever sends slowly, signed in or not, must leave places for the others."""
+    def arriving(self, address: str) -> Arriving:
+        """A call whose caller, or whose body, is still to come: to be closed when it isn't. Raises RateLimited: whoever
+        sends slowly, signed in or not, must leave places for the others."""
         under_way, most = self._arriving.get(address, 0), self._allowances.arriving
         if under_way >= most:
             self._observer.limited("address", "arriving")

@@ -1,6 +1,6 @@
 """Whoever counts asks here: a store that can't say is a yes or a no, as configured. Must not know what is counted."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from tollway.domain.errors import LimitsUnavailable, Overloaded
@@ -23,6 +23,9 @@ class Limiter:
         self._who = who
         self._observer = observer
         self._when_lost = when_lost
+        # Both are the store's own, which never raises there: no step between.
+        self.settle: Callable[[Taken, Sequence[int]], None] = store.settle
+        self.leave: Callable[[Taken], None] = store.leave
 
     async def take(self, asks: Sequence[Ask]) -> Taken | None:
         """None: it passes, and there is nothing to settle or leave. Raises Overloaded."""
@@ -40,12 +43,6 @@ class Limiter:
         except LimitsUnavailable:
             self._lost()
             return None
-
-    def settle(self, taken: Taken, amounts: Sequence[int]) -> None:
-        self._store.settle(taken, amounts)
-
-    def leave(self, taken: Taken) -> None:
-        self._store.leave(taken)
 
     def _lost(self) -> None:
         if self._when_lost == "closed":

@@ -37,7 +37,7 @@ class MemoryLimits:
         return len(self._counts)
 
     async def take(self, asks: Sequence[Ask]) -> Taken:
-        now, counts = self._now(), self._counts
+        now, counts = int(self._monotonic() * NS), self._counts
         short = self._short(asks, now)
         if short is None:
             for ask in asks:
@@ -59,7 +59,7 @@ class MemoryLimits:
         return self._said(asks, now, short)
 
     async def look(self, asks: Sequence[Ask]) -> Taken:
-        now = self._now()
+        now = int(self._monotonic() * NS)
         return self._said(asks, now, self._short(asks, now))
 
     def settle(self, taken: Taken, amounts: Sequence[int]) -> None:
@@ -101,9 +101,6 @@ class MemoryLimits:
         del self._counts[key]
         return True
 
-    def _now(self) -> int:
-        return int(self._monotonic() * NS)
-
     def _short(self, asks: Sequence[Ask], now: int) -> int | None:
         """The first ask that doesn't fit. Every window that was looked at before it has passed to `now`."""
         for place, ask in enumerate(asks):
@@ -123,7 +120,7 @@ class MemoryLimits:
     def _said(self, asks: Sequence[Ask], now: int, short: int | None) -> Taken:
         refused = short is not None
         levels = [_levels(ask, self._counts.get(ask.key), now, refused) if ask.rates else () for ask in asks]
-        return Taken(asks=tuple(asks), levels=tuple(levels), at=now, short=short)
+        return Taken(tuple(asks), tuple(levels), now, short)
 
 
 def _levels(ask: Ask, count: _Count | None, now: int, refused: bool) -> tuple[Level, ...]:

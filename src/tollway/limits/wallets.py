@@ -7,7 +7,6 @@ right when it has ended.
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
-from types import TracebackType
 from typing import Protocol
 
 from tollway.domain.call import Call
@@ -38,7 +37,7 @@ class Wallets:
         self._allowances = allowances
 
     def share(self, account: str, answer: Answering) -> "Share":
-        """What a call takes; nothing yet. A context: at its end the call has left."""
+        """What a call takes; nothing yet."""
         allowance = self._allowances.of(account)
         share = Share(self._counts, allowance, account)
         if allowance.requests or allowance.tokens:
@@ -66,29 +65,26 @@ class Wallets:
 
 
 class Share:
-    """One call's. `enter`, then `spend`, in this order; `ended` says what it came to."""
+    """One call's. `enter`, then `spend`, in this order; `ended` says what it came to; closed at the call's end."""
 
-    __slots__ = ("_account", "_allowance", "_counts", "_entered", "_first", "_last", "_spent", "_tokens")
+    # Most calls come to little of this: what only some have begins as what all share.
+    _inside: Taken | None = None
+    _spent: Taken | None = None
+    _first: Taken | None = None  # what was said when it entered
+    _last: Taken | None = None  # and lately
+    _tokens = 0  # what the call came to
 
     def __init__(self, counts: Counts, allowance: Allowance, account: str) -> None:
         self._counts = counts
         self._allowance = allowance
         self._account = account
-        self._entered: Taken | None = None
-        self._spent: Taken | None = None
-        self._first: Taken | None = None  # what was said when it entered
-        self._last: Taken | None = None  # and lately
-        self._tokens = 0  # what the call came to
 
-    def __enter__(self) -> "Share":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        limiter = self._counts.limiter
+    def close(self) -> None:
+        """The call has left."""
         if self._spent is not None:
-            limiter.settle(self._spent, (self._tokens,))
-        if self._entered is not None and self._allowance.concurrency is not None:
-            limiter.leave(self._entered)
+            self._counts.limiter.settle(self._spent, (self._tokens,))
+        if self._inside is not None:
+            self._counts.limiter.leave(self._inside)
 
     async def enter(self) -> None:
         """Count the request, and take a place among the wallet's calls. Raises RateLimited."""
@@ -103,7 +99,8 @@ class Share:
         self._first = self._last = taken
         if taken.short is not None:
             raise self._refused(taken, taken.short)
-        self._entered = taken
+        if allowance.concurrency is not None:
+            self._inside = taken
 
     async def spend(self, call: Call, candidate: Candidate) -> None:
         """Take what the call may come to, if `candidate` answers it. Raises RateLimited; RequestError for one that no

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import closing
 from types import SimpleNamespace
 from typing import Any
 
@@ -52,7 +53,7 @@ async def read_from(
 ) -> bytes:
     bodies = Bodies()
     try:
-        with bodies.room(1_000_000) as room:
+        with closing(bodies.room(1_000_000)) as room:
             return await read_body(receive, dict(headers), room, limit, patience or Patience(), SLOW_SENDER_S)
     finally:
         assert bodies.held == 0
@@ -81,11 +82,11 @@ async def test_bodies_of_all_calls_share_one_limit_until_each_call_is_over() -> 
         return {"type": "http.request", "body": b"1234", "more_body": not more.is_set()}
 
     async def arrive(receive: Receive) -> bytes:
-        with bodies.room(10) as room:
+        with closing(bodies.room(10)) as room:
             return await read_body(receive, dict([JSON]), room, 20, Patience(), SLOW_SENDER_S)
 
     async def lasts() -> None:
-        with bodies.room(10) as room:
+        with closing(bodies.room(10)) as room:
             await read_body(waits, dict([JSON]), room, 20, Patience(), SLOW_SENDER_S)
             await over.wait()
 
@@ -109,7 +110,7 @@ async def test_bodies_of_all_calls_share_one_limit_until_each_call_is_over() -> 
 async def test_a_sender_that_is_given_up_gives_back_its_room() -> None:
     bodies = Bodies()
     for last in (channel(b"1234", gone=True), channel(b"1234", b"5" * 20)):
-        with pytest.raises((ClientGone, RequestTooLarge)), bodies.room(100) as room:
+        with pytest.raises((ClientGone, RequestTooLarge)), closing(bodies.room(100)) as room:
             await read_body(last, dict([JSON]), room, 20, Patience(), SLOW_SENDER_S)
         assert bodies.held == 0
 

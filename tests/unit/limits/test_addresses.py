@@ -1,6 +1,7 @@
 """What one address may do before it has said who it is."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 
 import pytest
 
@@ -100,13 +101,13 @@ async def test_an_address_gets_so_many_nonces() -> None:
 def test_calls_on_their_way_are_so_many_an_address() -> None:
     limits = Limiting()
     door = limits.door(arriving=2)
-    with door.arriving("a") as first, door.arriving("a"):
+    with closing(door.arriving("a")) as first, closing(door.arriving("a")):
         with pytest.raises(RateLimited):
             door.arriving("a")
-        with door.arriving("b"):
+        with closing(door.arriving("b")):
             pass
-        first.over()
-        with door.arriving("a"):
+        first.close()
+        with closing(door.arriving("a")):
             pass
     assert limits.counts.arriving == {}
     assert limits.observer.said == [("address", "arriving", "")]
