@@ -1,13 +1,15 @@
 """One call's alarm clock: wakes the task that serves it when a limit passes, the client leaves, the server drains.
 
 A wait under the watch (`await watch.wait(...)`) is ended by cancelling it and raises Interrupted; outside a wait
-nothing is ever interrupted, so booking a call can't be torn. One timer a call, moved lazily: setting a limit for every
-event of a stream costs an assignment, not a timer.
+nothing is ever interrupted, so booking a call can't be torn. Setting a limit for every event of a stream costs an
+assignment, not a timer: all calls are looked at once a second, and one whose limit comes before the next look has a
+timer for it. So most calls end without ever having one.
 """
 
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from math import inf
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -15,17 +17,16 @@ from tollway.domain.waiting import Interrupted, Limit, Reason, Stop
 
 T = TypeVar("T")
 
-NEVER = float("-inf")  # when a timer fires that isn't there: none has to be armed for earlier than that
+LOOK_S = 1.0  # from one look at all calls to the next: 10,000 cost about a millisecond
 
 
 class CallWatch:
     """domain.waiting.Watch on asyncio. Made by the task that serves the call, and closed by it."""
 
     __slots__ = (
-        "_armed",
-        "_closed",
         "_due",
         "_fired",
+        "_looked_at",
         "_loop",
         "_stop",
         "_task",
@@ -43,14 +44,13 @@ class CallWatch:
         self._total_due = self._loop.time() + total
         self._due = self._total_due
         self._what: Reason = "total"
-        self._closed = False
         self._waiting = False
         self._fired: Reason | None = None  # what the current wait was cancelled for
         self._stop: Stop | None = None
-        # A timer costs more than all the rest here: there is none before the first wait, and one that is armed for
-        # earlier than need be is left to find that out when it fires. (uvloop's handle of a timer that is due at once
-        # doesn't know its time, so it is kept here.)
-        self._armed = NEVER
+        # When the limit is looked at again, by a timer or by CallsInFlight: what passes before needs a timer. That
+        # costs more than all the rest here, so one that is armed for earlier than need be is left to find that out when
+        # it fires. (uvloop's handle of a timer that is due at once doesn't know its time, so it is kept here.)
+        self._looked_at = inf
         self._timer: asyncio.Handle | None = None
 
     def limit(self, what: Limit, seconds: float) -> None:
@@ -58,7 +58,7 @@ class CallWatch:
         due = self._loop.time() + seconds
         if due < self._total_due:
             self._due, self._what = due, what
-            if due < self._armed:
+            if due < self._looked_at:
                 self._arm(due)
         else:
             self.rest()
@@ -77,7 +77,7 @@ class CallWatch:
         """The call may take `total` seconds from now. A stop stays a stop."""
         self._total_due = self._loop.time() + total
         self.rest()
-        if self._due < self._armed:
+        if self._due < self._looked_at:
             self._arm(self._due)
 
     def resume(self, total: float) -> None:
@@ -97,7 +97,7 @@ class CallWatch:
         if self._stop is not None:
             awaitable.close()
             raise Interrupted(self._stop)
-        if self._timer is None and not self._closed:
+        if self._due < self._looked_at:
             self._arm(self._due)
         self._waiting = True
         others = self._task.cancelling()  # cancellations that were there before and are not ours to judge
@@ -115,8 +115,17 @@ class CallWatch:
                 self._fired = None
                 self._task.uncancel()
 
+    def look(self, following: float) -> None:
+        """It is looked at now, and at `following` again."""
+        if self._timer is not None:
+            return
+        if self._due < following and self._stop is None:
+            self._arm(self._due)
+        else:
+            self._looked_at = following
+
     def close(self) -> None:
-        self._closed = True
+        self._looked_at = -inf  # no timer from now on
         if self._timer is not None:
             self._timer.cancel()
 
@@ -133,7 +142,7 @@ class CallWatch:
     def _arm(self, due: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._armed = due
+        self._looked_at = due
         self._timer = self._loop.call_at(due, self._on_timer)
 
     def _on_timer(self) -> None:
@@ -141,7 +150,7 @@ class CallWatch:
             self._arm(self._due)
             return
         if self._what == "total":
-            self._timer, self._armed = None, NEVER  # the next wait, if there is one, arms another
+            self._timer, self._looked_at = None, inf  # what is left to be said, if anything, arms another
             self.stop("total")
             return
         what = self._what
@@ -160,7 +169,12 @@ class InFlight(CallWatch):
         self._calls = calls
 
     def __enter__(self) -> CallWatch:
-        self._calls.watches.add(self)
+        calls = self._calls
+        calls.watches.add(self)
+        if calls.next_look == inf:
+            calls.look()
+        else:
+            self._looked_at = calls.next_look
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -173,10 +187,11 @@ class InFlight(CallWatch):
 
 
 class CallsInFlight:
-    """The watches of all calls under way: counted, cut, waited for."""
+    """The watches of all calls under way: counted, looked at, cut, waited for. Belongs to the loop of the first."""
 
     def __init__(self) -> None:
         self.watches: set[CallWatch] = set()
+        self.next_look = inf  # inf: there are no calls
         self.none: asyncio.Event | None = None  # for whoever waits until there is none
 
     def __len__(self) -> int:
@@ -189,6 +204,17 @@ class CallsInFlight:
         """A context in which the call that the running task serves is under way: its watch, for `total` seconds unless
         they are extended."""
         return InFlight(self, total)
+
+    def look(self) -> None:
+        """See whose limit comes soon, now and once a second as long as there are calls."""
+        if not self.watches:
+            self.next_look = inf
+            return
+        loop = asyncio.get_running_loop()
+        self.next_look = loop.time() + LOOK_S
+        loop.call_at(self.next_look, self.look)
+        for watch in self.watches:
+            watch.look(self.next_look)
 
     async def idle(self, seconds: float) -> bool:
         """Wait until there is none, `seconds` at the most; whether it came to that."""
