@@ -120,7 +120,7 @@ class Reading:
         self.first: bytes = b""  # the first event that has an id, one `data:` line: for its created and model as well
 
     def note_text(self, data: bytes, text_bytes: int) -> None:
-        """An event that differs from the one before in its text alone."""
+        """Events that differ from the one before in their text alone."""
         self.text_bytes += text_bytes
         if self.transcript is not None and data:
             self.transcript.add(data)

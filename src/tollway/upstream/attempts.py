@@ -102,8 +102,8 @@ class OpenStream:
 
     async def flow(self, take: Callable[[list[StreamEvent]], bool], take_text: Callable[[bytes, int], bool]) -> None:
         """Give events to `take` in the moment they come, until it says False, or something else is to be known: `next`
-        and `done` tell what. An event that differs from the one before in its text alone is given to `take_text`, with
-        its bytes of text, and to `take` if that says False. No task is woken for an event that one of them is done
+        and `done` tell what. Events that differ from the one before in their text alone are given to `take_text`, with
+        their bytes of text, and to `take` if that says False. No task is woken for an event that one of them is done
         with. Waits and raises as `next`."""
         reader = self._reader
         text_bytes_of = reader.text_bytes_of

@@ -30,8 +30,8 @@ class StreamReader(Protocol):
         Raises ProviderFault: "cut" for a damaged event, "error_event" for an error inside the stream."""
 
     def text_bytes_of(self, data: bytes) -> int:
-        """The UTF-8 bytes of text in `data`, where that is one event that differs from the last one in its text alone;
-        else 0. Of the one that is told so nothing more need be known: it hasn't to be fed, and may be."""
+        """The UTF-8 bytes of text in `data`, where that is whole events that differ from the last one in their text
+        alone; else 0. Nothing more need be known of those: they haven't to be fed, and may be."""
 
     def end(self) -> list[StreamEvent]:
         """The body is over: an event that only lacked its blank line. ProviderFault("cut") for one that is torn."""

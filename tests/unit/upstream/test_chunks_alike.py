@@ -41,6 +41,10 @@ def test_an_event_that_differs_in_its_text_alone_is_known_with_the_size_of_its_t
     assert [found.text_bytes for found in reader.feed(token("two"))] == [3]
 
 
+def test_events_that_came_together_are_known_as_well() -> None:
+    assert behind(token("a")).text_bytes_of(token("one") + token("é") + token("two")) == 8
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -58,7 +62,11 @@ def test_an_event_that_differs_in_its_text_alone_is_known_with_the_size_of_its_t
         token("b").replace(b'"b"', b"null"),
         token("b").replace(b'"b"', b'"b","tool_calls":[{"function":{"name":"f"}}],"x":"y"'),
         token("b").replace(b'"b"', b'"b"},"finish_reason":"stop","delta":{"content":"c"'),
-        token("b") + token("c"),
+        token("b") + token("c")[:-1],
+        token("b") + token(""),
+        token("b") + chunk({"content": "c"}, finish="stop"),
+        token("b") + b"data: [DONE]\n\n",
+        token("b") + b": comment\n\n",
         token("b")[:-1],
         token("b")[:-2],
         token("b") + b"\n",
@@ -160,12 +168,17 @@ def summary(reads: list[bytes], *, by_likeness: bool) -> tuple[Any, ...]:
         events += reader.end()
     except ProviderFault as fault:
         outcome = fault.outcome
-    for found in events:
-        found.response_id = None  # which is told of the first alone
-    return events, reader.done, outcome
+    return (
+        [(found.tokens, found.finished, found.usage) for found in events if not found.tokens],
+        b"".join(found.data for found in events),
+        sum(found.text_bytes for found in events),
+        any(found.reasoning for found in events),
+        reader.done,
+        outcome,
+    )
 
 
 @settings(max_examples=600, deadline=None)
-@given(st.lists(EVENT, max_size=12))
+@given(st.lists(st.lists(EVENT, min_size=1, max_size=3).map(b"".join), max_size=12))
 def test_whoever_goes_by_likeness_reads_what_whoever_decodes_everything_reads(reads: list[bytes]) -> None:
     assert summary(reads, by_likeness=True) == summary(reads, by_likeness=False)

@@ -160,7 +160,7 @@ class ChunkReader:
         self._codec = SseDecoder()
         self._plain = True  # going on, and the codec holds nothing: a plain event may come
         self._torn = b""  # the start of a plain event whose end has not come
-        # What stands before and behind the text of the last event, and the sizes of the first and of both; None where
+        # What stands before and behind the text of the last event, and the sizes of both; None where
         # no other event may begin.
         self._around: tuple[bytes, bytes, int, int] | None = None
         self._vain = 0
@@ -192,10 +192,18 @@ class ChunkReader:
     def text_bytes_of(self, data: bytes) -> int:
         if self._around is None:
             return 0
-        before, behind, at, others = self._around
-        size = len(data) - others
-        if not data.startswith(before) or not data.endswith(behind) or not _LITERAL.fullmatch(data, at, at + size):
-            return 0
+        before, behind, before_size, behind_size = self._around
+        start, end = 0, len(data)
+        size = end
+        while start < end:
+            text = _LITERAL.match(data, start + before_size)
+            if text is None or not data.startswith(before, start):
+                return 0
+            start = text.end()
+            if not data.startswith(behind, start):
+                return 0
+            start += behind_size
+            size -= before_size + behind_size
         if not data.isascii():
             try:
                 data.decode()
@@ -294,7 +302,7 @@ class ChunkReader:
             return
         before = _PREFIX[:_PAYLOAD_AT] + payload[: at + 1]
         behind = payload[at + len(quoted) - 1 :] + b"\n\n"
-        self._around = before, behind, len(before), len(before) + len(behind)
+        self._around = before, behind, len(before), len(behind)
 
     def _feed_codec(self, data: bytes, events: list[StreamEvent]) -> None:
         try:
