@@ -12,8 +12,8 @@ from typing import Any
 from tollway.domain.answer import RESPONSE_ID_CHARS_MAX
 from tollway.domain.commands import BurnNonce, Command, Revoke, SetFrozen, SetProvider
 from tollway.domain.record import CallRecord, Delivery
-from tollway.ledger.books import Books
-from tollway.ledger.claims import CLAIM_MS, FORGET_EACH
+from tollway.ledger.books import REVOCATION_GRACE_MS, Books
+from tollway.ledger.claims import CLAIM_MS, FORGET_EACH, FORGET_MAX
 from tollway.ledger.decision import Decision, DeliveryNote, KnownClaim, KnownKey, Note, RecountNote
 from tollway.ledger.rows import Row, hold_row, other_row, post_row, recount_row, storable
 from tollway.ledger.transfer import Account, Leg, Transfer, provider_of
@@ -96,12 +96,12 @@ class Batch:
         self.commands += 1
         self._append("insert_secret", (name, value))
 
-    def forget_claims(self, number: int, now_ms: int) -> None:
-        """Clear away some claims that have expired, the oldest first, and what is kept with them."""
-        self._append("forget_claims", (number, now_ms - CLAIM_MS))
-
-    def forget_kept(self, now_ms: int) -> None:
-        """No claim of a day before yesterday stands any more: what its answers came to says nothing."""
+    def forget(self, now_ms: int, books: Books) -> None:
+        """Clear away what `books` have just forgotten, and some claims that have expired."""
+        self.forget_nonces_ms = books.forgotten_ms
+        self.forget_revocations_ms = now_ms - REVOCATION_GRACE_MS
+        self._forget_claims(FORGET_MAX, now_ms)
+        # No claim of a day before yesterday stands any more: what its answers came to says nothing.
         self._append("forget_kept", ((now_ms - CLAIM_MS) // DAY_MS,))
 
     def seal(self, number: int, books: Books) -> None:
@@ -191,7 +191,11 @@ class Batch:
                 self._append("insert_kept", (claim.at_ms // DAY_MS, account, len(answer)))
         else:
             self._append("insert_claim", (claim.place, claim.id, claim.request, claim.at_ms))
-            self.forget_claims(FORGET_EACH, claim.at_ms)
+            self._forget_claims(FORGET_EACH, claim.at_ms)
+
+    def _forget_claims(self, number: int, now_ms: int) -> None:
+        """The oldest first, and what is kept with them."""
+        self._append("forget_claims", (number, now_ms - CLAIM_MS))
 
     def _append(self, query: str, row: Row) -> None:
         self.rows[query].extend(row)

@@ -1,7 +1,7 @@
 """The part of the books that is in memory: accounts, recent chains, nonces, revocations ... What a store decides from.
 
-Knows nothing of disks: a store with one loads what `must_look_up` and `accounts` say is missing before it carries a
-command out.
+Knows nothing of disks: a store with one loads what is `missing` before it carries commands out, or when a rule finds it
+`NotLoaded`.
 """
 
 import hashlib
@@ -49,6 +49,10 @@ Key = tuple[Literal["account", "chain", "key", "claim", "shelf"], str]
 REVOCATION_GRACE_MS = 24 * 3600 * 1000
 
 
+class NotLoaded(AssertionError):
+    """A rule asked for what only the store can tell. Nothing has been entered: load it (`missing`) and decide again."""
+
+
 class Accounts(dict[str, Account]):
     """By id. `complete`: one that isn't in it doesn't exist, so it is begun when it is asked for."""
 
@@ -57,7 +61,8 @@ class Accounts(dict[str, Account]):
         self._complete = complete
 
     def __missing__(self, id: str) -> Account:
-        assert self._complete, f"account {id} was not loaded"
+        if not self._complete:
+            raise NotLoaded(f"account {id} was not loaded")
         account = self[id] = Account(id=id)
         return account
 
@@ -92,18 +97,27 @@ class Books:
     # --- the view that the book decides from
 
     def chain(self, id: str) -> tuple[Transfer, ...]:
-        return self.pending.get(id) or self._ended.get(id) or self._ended_before.get(id) or ()
+        chain = self._chain(id)
+        if chain is None:
+            if not self._complete and self._may_be_stored(id):
+                raise NotLoaded(f"chain {id} was not loaded")
+            return ()
+        return chain
 
     def key(self, id: str) -> KnownKey | None:
         known = self.keys.get(id)
-        assert known is not None or id in self.keys or self._complete, f"key {id} was not loaded"
+        if known is None and id not in self.keys and not self._complete:
+            raise NotLoaded(f"key {id} was not loaded")
         return known
 
     def claim(self, place: str) -> KnownClaim | None:
+        if place not in self.claims and not self._complete:
+            raise NotLoaded(f"claim {place} was not loaded")
         return self.claims.get(place)
 
     def kept_bytes(self, shelf: str) -> int:
-        assert self._complete or shelf in self.claims.shelves, f"shelf {shelf} was not loaded"
+        if shelf not in self.claims.shelves and not self._complete:
+            raise NotLoaded(f"shelf {shelf} was not loaded")
         return self.claims.shelves.bytes(shelf)
 
     def owed(self, provider: str) -> int:
@@ -116,14 +130,25 @@ class Books:
 
     def must_look_up(self, id: str) -> bool:
         """Whether only the store can tell what the books say of `id`."""
-        if id in self.pending or id in self._ended or id in self._ended_before:
-            return False
+        return self._chain(id) is None and self._may_be_stored(id)
+
+    def _may_be_stored(self, id: str) -> bool:
+        """Whether the store may have a chain of that id, of which memory has none."""
         moment = id_moment(id)
         if moment is None or moment <= self._watermark:
             return True
         if moment > self._newest:
             self._newest = moment
         return False
+
+    def _chain(self, id: str) -> tuple[Transfer, ...] | None:
+        """None: there is none in memory. An empty one says that the store has none either."""
+        chain = self.pending.get(id)
+        if chain is None:
+            chain = self._ended.get(id)
+            if chain is None:
+                return self._ended_before.get(id)
+        return chain
 
     def missing(self, commands: Sequence[Command], at_ms: int) -> list[Key]:
         """What the book needs for these, if it decides them at `at_ms`, and isn't in memory."""
@@ -167,7 +192,7 @@ class Books:
         provider = provider_account(post.provider)
         if provider not in self.accounts:
             missing.append(("account", provider))
-        chain = self.chain(post.id)
+        chain = self._chain(post.id)
         if not chain:
             self._for_chain(post.id, missing)
             return
@@ -178,7 +203,7 @@ class Books:
             place = place_of(hold.account, post.kept.key)
             self._for_claim(place, missing)
             claim = self.claims.get(place)
-            if claim is not None and post.kept.room is not None:
+            if claim is not None and post.kept.answer is not None:
                 self._for_shelf(shelf_of(hold.account, claim.at_ms), missing)
         if hold.key:
             self._for_account(hold.key, missing)
@@ -207,7 +232,7 @@ class Books:
             return [command.account, source_account(command.source)]
         if isinstance(command, Pay):
             return [provider_account(command.provider), source_account(command.source)]
-        chain = self.chain(command.id)
+        chain = self._chain(command.id) or ()
         found = [chain[0].account] if chain else []
         if isinstance(command, Reverse) and chain and chain[-1].counterparty:
             found.append(chain[-1].counterparty)

@@ -11,7 +11,7 @@ import msgspec
 
 from tollway.domain.claims import Claim, Kept
 from tollway.domain.commands import Claimed
-from tollway.ledger.decision import Decision, KnownClaim, View, state_of
+from tollway.ledger.decision import Decision, KnownClaim, View
 from tollway.ledger.usage import DAY_MS
 
 CLAIM_MS = 24 * 3600 * 1000  # from the hold
@@ -36,7 +36,7 @@ def taken(account: str, claim: Claim, view: View, at_ms: int) -> Claimed | None:
     known = view.claim(place_of(account, claim.key))
     if known is None or at_ms - known.at_ms >= CLAIM_MS:
         return None
-    if not known.answered and state_of(view.chain(known.id)) != "pending":
+    if not known.answered and known.id not in view.pending:
         return None
     return Claimed(id=known.id, answered=known.answered, same=known.request == claim.request)
 
@@ -60,9 +60,9 @@ def answered(decision: Decision, kept: Kept, view: View) -> Decision:
     if known is None or known.id != transfer.id:
         return decision
     answer = kept.answer
-    if answer is not None and kept.room is not None:
-        shelf = shelf_of(transfer.account, known.at_ms)
-        if view.kept_bytes(shelf) + len(answer) > kept.room:
+    if answer is not None:
+        beside = view.kept_bytes(shelf_of(transfer.account, known.at_ms))
+        if kept.room is not None and beside + len(answer) > kept.room:
             answer = None
     return msgspec.structs.replace(decision, claim=msgspec.structs.replace(known, answered=True), answer=answer)
 

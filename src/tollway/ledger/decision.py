@@ -133,7 +133,11 @@ class View(Protocol):
         """Of the answers that are kept there (claims.shelf_of)."""
 
     def claim(self, place: str) -> KnownClaim | None:
-        """Which call claimed an Idempotency-Key last. When it has no end yet, `chain` knows it."""
+        """Which call claimed an Idempotency-Key last."""
+
+    @property
+    def pending(self) -> Mapping[str, object]:
+        """The holds without an end, by id."""
 
     @property
     def frozen(self) -> Mapping[str, Frozen]:

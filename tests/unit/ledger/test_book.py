@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.ledgers import OTHER, START_MS, WALLET, burn, credit, hold, pay, post, record, reverse, void
+from helpers.ledgers import OTHER, START_MS, WALLET, burn, credit, fresh_id, hold, pay, post, record, reverse, void
+from tollway.domain.claims import Claim
 from tollway.domain.commands import (
     Balance,
     Burned,
@@ -31,7 +32,8 @@ from tollway.domain.money import AMOUNT_NANO_MAX
 from tollway.domain.recount import Recount
 from tollway.domain.usage import Usage
 from tollway.ledger.book import RULES
-from tollway.ledger.books import Books
+from tollway.ledger.books import Books, NotLoaded
+from tollway.ledger.claims import place_of, shelf_of
 from tollway.ledger.decision import (
     KINDS,
     TABLE,
@@ -383,9 +385,26 @@ def test_counters_that_contradict_a_transfer_are_noticed() -> None:
         enter(line, legs_of(line, accounts.__getitem__))
 
 
-def test_a_book_without_disk_still_refuses_an_account_that_was_not_loaded() -> None:
-    with pytest.raises(AssertionError, match="not loaded"):
-        Books(complete=False).decide(hold(1), START_MS)
+def test_what_a_rule_reads_and_was_not_loaded_is_asked_for_before_anything_is_entered() -> None:
+    books, claim = Books(complete=False), Claim(key="k", request="r")
+    asked = hold(1, claim=claim)
+    shelf = shelf_of(WALLET, START_MS)
+    for lacking in ("claim", "account"):
+        with pytest.raises(NotLoaded, match=rf"{lacking} .* not loaded"):
+            books.decide(asked, START_MS)
+        books.claims.remember(place_of(WALLET, claim.key), None)
+    for old in (void("of another process"), post("of another process", 1)):
+        with pytest.raises(NotLoaded, match=r"chain .* not loaded"):
+            books.decide(old, START_MS)
+    with pytest.raises(NotLoaded, match=r"shelf .* not loaded"):
+        books.kept_bytes(shelf)
+    assert books.next_seq == 1 and not books.pending
+
+
+def test_the_end_of_a_hold_needs_the_account_that_counts_what_its_key_spends() -> None:
+    books, own = Books(complete=False), fresh_id()
+    books.remember(own, (Transfer(1, own, "hold", START_MS, WALLET, 0, 5, 0, key="key:k"),))
+    assert books.missing([void(own)], START_MS) == [("account", WALLET), ("account", "key:k")]
 
 
 @given(

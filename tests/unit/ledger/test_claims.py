@@ -237,17 +237,24 @@ def test_however_many_wallets_are_asked_for_memory_stays_bounded() -> None:
     assert "0" not in shelves and str(claims.READ_MAX) in shelves
 
 
-def test_only_a_post_whose_claim_is_known_and_whose_room_has_an_end_wants_to_know_how_much_is_kept() -> None:
+def test_only_a_post_whose_claim_is_known_and_that_keeps_an_answer_wants_to_know_how_much_is_kept() -> None:
     ledger, own = Ledger(), fresh_id()
     ledger.tell(keyed(own))
-    bounded, unbounded = (keeping(own, Kept(key=KEY, answer=b"{}", room=room)) for room in (9, None))
+    keeps, keeps_none = (keeping(own, Kept(key=KEY, answer=answer, room=9)) for answer in (b"{}", None))
     shelf = ("shelf", shelf_of(WALLET, START_MS))
-    assert ledger.lacks(bounded) == [shelf]
-    assert ledger.lacks(unbounded) == []
+    assert ledger.lacks(keeps) == [shelf]
+    assert ledger.lacks(keeps_none) == []
     ledger.books.claims.shelves.remember(shelf[1], 0)
-    assert ledger.lacks(bounded) == []
+    assert ledger.lacks(keeps) == []
     ledger.books.claims = Claims()
-    assert ledger.lacks(bounded) == [("claim", place_of(WALLET, KEY))]
+    assert ledger.lacks(keeps) == [("claim", place_of(WALLET, KEY))]
+
+
+def test_an_answer_that_is_too_large_to_be_kept_takes_no_room() -> None:
+    ledger, own = Ledger(), fresh_id()
+    ledger.tell(keyed(own))
+    decision = ledger.tell(keeping(own, Kept(key=KEY, answer=None, room=9)))
+    assert decision.claim is not None and decision.claim.answered and decision.answer is None
 
 
 @pytest.mark.parametrize(("room", "answer"), [(2, b"{}"), (1, None), (None, b"{}")])

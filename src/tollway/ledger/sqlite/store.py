@@ -17,7 +17,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import msgspec
 
@@ -39,8 +39,8 @@ from tollway.domain.keys import KeyPage, KeyState
 from tollway.domain.observer import Observer
 from tollway.domain.record import CallRecord
 from tollway.ledger.batch import Batch, subject_of
-from tollway.ledger.books import REVOCATION_GRACE_MS, Books
-from tollway.ledger.claims import CLAIM_MS, FORGET_MAX, place_of
+from tollway.ledger.books import Books, NotLoaded
+from tollway.ledger.claims import CLAIM_MS, place_of
 from tollway.ledger.decision import Expire
 from tollway.ledger.sqlite.database import Connect, Snapshot, connect, true_path
 from tollway.ledger.sqlite.loading import Loading
@@ -125,28 +125,23 @@ class SqliteLedger:
 
     async def apply(self, commands: Sequence[Command]) -> list[Result]:
         self._check(commands)
-        at_ms = self._clock.now_ms()
-        while missing := self._books.missing(commands, at_ms):
-            if not await self._loading.load(missing):
-                raise unreadable()
-            self._check(commands)
-            at_ms = self._clock.now_ms()
-        results: list[Result] = []
-        durable = False
+        # One command is decided at once and read for only where it finds something missing; of several none is entered
+        # before all can be, for nothing may have to be waited for between two.
+        at_ms = self._clock.now_ms() if len(commands) == 1 else await self._load(commands)
         try:
-            for command in commands:
-                result = self._carry_out(command, at_ms)
-                assert result is not None, "a command is always answered"
-                results.append(result)
-                durable = durable or type(command) not in DECIDED
+            try:
+                results = [self._carry_out(command, at_ms) for command in commands]
+            except NotLoaded:
+                at_ms = await self._load(commands)
+                results = [self._carry_out(command, at_ms) for command in commands]
         except AssertionError as error:
             self._go_down("ledger_fault", f"memory contradicts itself: {error}")
             raise LedgerUnavailable("The ledger found a fault in itself and booked nothing.") from error
-        if not durable:
+        if DECIDED.issuperset(map(type, commands)):
             self._schedule_later()
         elif (committed := self._commit()) is not None:
             await committed
-        return results
+        return cast("list[Result]", results)  # whatever is a command is answered
 
     async def balance(self, account: str) -> Balance | None:
         known = self._books.accounts.get(account) if self._phase == "up" else None
@@ -232,6 +227,16 @@ class SqliteLedger:
             raise LedgerUnavailable("The ledger can't commit at the moment.", retry_after_ms=RETRY_AFTER_MS)
         raise LedgerUnavailable("The ledger is closed.")
 
+    async def _load(self, commands: Sequence[Command]) -> int:
+        """Read what the book needs for these. The moment at which they can be decided, which is now."""
+        at_ms = self._clock.now_ms()
+        while missing := self._books.missing(commands, at_ms):
+            if not await self._loading.load(missing):
+                raise unreadable()
+            self._check(commands)
+            at_ms = self._clock.now_ms()
+        return at_ms
+
     def _carry_out(self, command: Command | Expire, at_ms: int) -> Result | None:
         """What it writes is queued; when that is handed over is for the caller to say."""
         decision = self._books.decide(command, at_ms)
@@ -282,10 +287,7 @@ class SqliteLedger:
         if now_ms - self._forgotten_at_ms >= FORGET_EVERY_MS:
             self._forgotten_at_ms = now_ms
             self._books.forget(now_ms)
-            batch.forget_nonces_ms = self._books.forgotten_ms
-            batch.forget_revocations_ms = now_ms - REVOCATION_GRACE_MS
-            batch.forget_claims(FORGET_MAX, now_ms)
-            batch.forget_kept(now_ms)
+            batch.forget(now_ms, self._books)
         self._batch_number += 1
         try:
             batch.seal(self._batch_number, self._books)

@@ -189,6 +189,13 @@ async def test_concurrent_loads_of_an_account_share_one_read(setting: Setting, r
     assert reads == [WALLET]
 
 
+async def test_of_several_commands_none_is_entered_before_all_that_they_read_is_loaded(setting: Setting) -> None:
+    burned = burn("n")
+    result = await setting.ledger.apply([burned, credit(7, OTHER)])  # the account has never been asked for
+    assert result == [Burned(), Credited(available=7)]
+    assert await setting.ledger.apply([burned]) == [Refused(reason="nonce_used")]
+
+
 async def test_a_load_shared_by_many_survives_the_one_who_gave_up(setting: Setting) -> None:
     await setting.ledger.apply([credit(100)])
     await setting.ledger.aclose()
