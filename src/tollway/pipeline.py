@@ -5,6 +5,7 @@ The only files that know the order of the stages. They exchange immutable domain
 """
 
 from collections.abc import Awaitable, Callable, Collection
+from functools import partial
 
 import msgspec
 
@@ -119,9 +120,11 @@ class Pipeline:
                     record = booking.record
                     share.ended(record)
                     trail.used(record.usage)
-                    await booking.close()  # a call that came here without an end gives its hold back
+                    if booking.pending:
+                        await booking.close()  # a call that came here without an end gives its hold back
+                        record = booking.record
                     if booking.granted:
-                        self._observer.call_ended(booking.record)
+                        self._observer.call_ended(record)
             finally:
                 room.close()
                 arriving.close()
@@ -157,9 +160,9 @@ class Pipeline:
 
     async def _plan(self, call: Call, snapshot: Snapshot) -> Plan:
         """Who may serve the call, but for those that are disabled, or at a limit of the operator's."""
-        health, seed, out = self._health, self._seed(), await self._disabled()
-        measured, served = health.performance, snapshot.catalog
-        chosen = health.planned(lambda who: plan(call, served, who, seed=seed, measured=measured, disabled=out))
+        health, catalog, seed, disabled = self._health, snapshot.catalog, self._seed(), await self._disabled()
+        make = partial(plan, call, catalog, seed=seed, measured=health.performance, disabled=disabled)
+        chosen = health.planned(make)
         if not snapshot.gates:
             return chosen
         full = await snapshot.gates.full(call, chosen.candidates)
@@ -169,10 +172,11 @@ class Pipeline:
         """What the hold that was granted leaves of the plan."""
         offer = terms.terms(call, chosen)
         short = await booking.hold(offer.amounts, unlimited=unlimited)
-        if short is not None and await self.welcome(caller):
-            short = await booking.hold(offer.amounts, unlimited=unlimited)
         if short is not None:
-            raise terms.insufficient(call, offer, short)
+            if await self.welcome(caller):
+                short = await booking.hold(offer.amounts, unlimited=unlimited)
+            if short is not None:
+                raise terms.insufficient(call, offer, short)
         beyond = offer.beyond(booking.held)
         if offer.too_dear:
             chosen = narrow(chosen, offer.too_dear, "beyond_max_cost")

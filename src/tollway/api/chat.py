@@ -1,14 +1,12 @@
 """POST /chat/completions: a raw ASGI callable, so that no request or response object is built on the hot path."""
 
-from collections.abc import Awaitable
-
 from tollway.api.services import (
     REQUEST_ID_BYTES_MAX,
     App,
     Receive,
     Scope,
     Services,
-    guarded,
+    failed,
     header_guard,
     method_not_allowed,
 )
@@ -22,18 +20,17 @@ from tollway.upstream.watch import AsgiClient
 def chat_completions(services: Services) -> App:
     pipeline = services.pipeline
 
-    def app(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
         client: Client = scope.get("extensions", {}).get("tollway.client") or AsgiClient(receive)
         reply = services.reply(send, client)
-
-        def work() -> Awaitable[None]:
+        try:
             headers = scope["headers"]
             header_guard(headers, pipeline.snapshot.header_bytes_max)
             if scope["method"] != "POST":
                 raise method_not_allowed(scope["method"], ("POST",))
-            return pipeline.chat(reply.request_id, read_headers(headers, scope), receive, client, reply)
-
-        return guarded(services, scope, reply, work)
+            await pipeline.chat(reply.request_id, read_headers(headers, scope), receive, client, reply)
+        except Exception as error:
+            await failed(services, scope, reply, error)
 
     return app
 

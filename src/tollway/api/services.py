@@ -88,28 +88,27 @@ async def guarded(services: Services, scope: Scope, reply: Reply, work: Callable
     """Run the handler of a request; whatever it raises before its answer has begun becomes an error answer."""
     try:
         await work()
-    except TollwayError as error:
-        services.observer.request_refused(error.code, error.status, _client(scope))
-        await _answer(reply, error)
-    except ClientGone:
+    except Exception as error:
+        await failed(services, scope, reply, error)
+
+
+async def failed(services: Services, scope: Scope, reply: Reply, error: Exception) -> None:
+    """Answer a request whose handler raised `error`. Whoever calls this catches everything: a bug must end in a clear
+    error, and say nothing of itself to callers."""
+    if isinstance(error, ClientGone):
         return  # nobody is there to be answered, and nothing went wrong here
-    except Exception:
-        # The one place that catches everything: a bug must end in a clear error, and say nothing of itself to callers.
-        log.exception("unexpected error in request %s", reply.request_id)
-        services.observer.request_refused("internal_error", 500, _client(scope))
-        await _answer(reply, InternalError("Something went wrong here. The operator finds it by the x-request-id."))
+    if not isinstance(error, TollwayError):
+        log.error("unexpected error in request %s", reply.request_id, exc_info=error)
+        error = InternalError("Something went wrong here. The operator finds it by the x-request-id.")
+    services.observer.request_refused(error.code, error.status, _client(scope))
+    if not reply.started:  # else the server closes the connection: begun and not ended
+        await reply.error(error)
 
 
 def _client(scope: Scope) -> str:
     """The address alone: scopes of tests and of Unix sockets have none."""
     client = scope.get("client")
     return "" if client is None else str(client[0])
-
-
-async def _answer(reply: Reply, error: TollwayError) -> None:
-    if reply.started:
-        return  # begun and not ended: the server closes the connection
-    await reply.error(error)
 
 
 class Endpoint:

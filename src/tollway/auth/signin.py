@@ -93,7 +93,8 @@ class SignIn:
             key = hashlib.sha256(value).digest()
             known = self._known.get(key, now_ms)
             if known is not None and now_ms >= known.opens_ms:
-                await self._check_revoked(known.caller)
+                if await self._ledger.revoked(known.caller.message_hash):
+                    raise _revoked()
                 return known.caller
         if unknown is not None:
             await unknown()
@@ -123,7 +124,8 @@ class SignIn:
         caller = _caller(envelope, message, window)
         self._policy.check_account(caller.account)
         single_use = is_single_use(envelope, ours)
-        await self._check_revoked(caller, single_use=single_use)
+        if await self._ledger.revoked(caller.message_hash):
+            raise _used() if single_use else _revoked()
         if not single_use:
             self._known.put(key, _Known(caller=caller, opens_ms=window.opens_ms), window.closes_ms)
             return caller
@@ -155,12 +157,6 @@ class SignIn:
         if not _VERIFIERS[message.namespace](message.address, text, envelope.signature):
             raise InvalidSignature("The signature is not this account's over this message: sign the exact text sent.")
         self._verified.put(key, True, window.closes_ms)
-
-    async def _check_revoked(self, caller: Caller, *, single_use: bool = False) -> None:
-        if await self._ledger.revoked(caller.message_hash):
-            if single_use:
-                raise _used()
-            raise RevokedSignIn("This sign-in was revoked: sign a new message.")
 
     async def _burn(self, caller: Caller, nonce: str, last_ms: int, envelope: Envelope) -> None:
         """Use the nonce up before the call goes on. The fields form's text, sent again in the text form, would be a
@@ -204,3 +200,7 @@ def _caller(envelope: Envelope, message: SignInMessage, window: Window) -> Calle
 
 def _used() -> SignInError:
     return NonceUsed("This sign-in was for one call and has been used: sign a new message with a new nonce.")
+
+
+def _revoked() -> SignInError:
+    return RevokedSignIn("This sign-in was revoked: sign a new message.")

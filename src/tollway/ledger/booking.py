@@ -173,7 +173,7 @@ class Booking:
         self._claim = claim
         self._key = key
         self._models = models
-        self._pending = False  # there may be a hold without an end
+        self.pending = False  # there may be a hold without an end, which `close` gives back
         self._record = record
         self._changes: dict[str, Any] = {}  # not yet in it: a record has many fields, and is noted on many times
         self.note: Callable[..., None] = self._changes.update  # complete the record, by its fields' names
@@ -203,11 +203,11 @@ class Booking:
             key=record.key or "",
             models=self._models,
         )
-        self._pending = True  # until the ledger says that it isn't: `close` gives back what may be held
+        self.pending = True  # until the ledger says that it isn't: `close` gives back what may be held
         try:
             result = await self._bookings.apply(command)
         except LedgerUnavailable:
-            self._pending = False
+            self.pending = False
             raise
         except LedgerOutcomeUnknown:
             self._void_later("unknown")
@@ -217,7 +217,7 @@ class Booking:
             self.granted = True
             self.note(held=result.amount)
             return None
-        self._pending = False
+        self.pending = False
         match result:
             case Insufficient():
                 return result
@@ -260,7 +260,7 @@ class Booking:
             record=self.record,
             kept=kept,
         )
-        self._pending = False
+        self.pending = False
         try:
             result = await self._bookings.apply_until_known(command)
         except LedgerUnavailable as error:
@@ -291,9 +291,9 @@ class Booking:
 
     async def close(self) -> None:
         """Give the hold back whole, if the call has come to no other end. Books later what can't be booked now."""
-        if not self._pending:
+        if not self.pending:
             return
-        self._pending = False
+        self.pending = False
         self.note(ended_ms=self._bookings.now_ms())
         command = Void(id=self.record.id, record=self.record)
         try:
@@ -306,7 +306,7 @@ class Booking:
 
     def _void_later(self, delivery: Delivery) -> None:
         """The ledger failed the call, which costs nothing unless its post was booked after all."""
-        self._pending = False
+        self.pending = False
         self.note(ended="ledger_failed", delivery=delivery, price=0, cost=0, ended_ms=self._bookings.now_ms())
         self._bookings.apply_later(Void(id=self.record.id, record=self.record))
 

@@ -39,24 +39,24 @@ class MemoryLimits:
     async def take(self, asks: Sequence[Ask]) -> Taken:
         now, counts = int(self._monotonic() * NS), self._counts
         short = self._short(asks, now)
-        if short is None:
-            for ask in asks:
-                count = counts.get(ask.key)
+        if short is not None:
+            return self._said(asks, now, short)
+        levels: list[tuple[Level, ...]] = []
+        for ask in asks:
+            count = counts.get(ask.key)
+            if count is not None:
+                counts.move_to_end(ask.key)
+            elif ask.amount or ask.at_once is not None:
+                count = self._new(ask.key, now)
+            if count is not None and ask.at_once is not None:
+                count.inside += 1
+            if ask.rates:
                 if count is not None:
-                    counts.move_to_end(ask.key)
-                elif ask.amount or ask.at_once is not None:
-                    count = self._new(ask.key, now)
-                else:
-                    continue
-                if ask.at_once is not None:
-                    count.inside += 1
-                for rate in ask.rates:
-                    window = count.windows.get(rate.period_s)
-                    if window is None:
-                        window = count.windows[rate.period_s] = Window(rate.period_s)
-                    if ask.amount:
-                        window.add(now, ask.amount)
-        return self._said(asks, now, short)
+                    _add(count, ask, now)
+                levels.append(_levels(ask, count, now, refused=False))
+            else:
+                levels.append(())
+        return Taken(tuple(asks), tuple(levels), now)
 
     async def look(self, asks: Sequence[Ask]) -> Taken:
         now = int(self._monotonic() * NS)
@@ -119,11 +119,20 @@ class MemoryLimits:
 
     def _said(self, asks: Sequence[Ask], now: int, short: int | None) -> Taken:
         refused = short is not None
-        levels = [_levels(ask, self._counts.get(ask.key), now, refused) if ask.rates else () for ask in asks]
+        levels = [_levels(ask, self._counts.get(ask.key), now, refused=refused) for ask in asks]
         return Taken(tuple(asks), tuple(levels), now, short)
 
 
-def _levels(ask: Ask, count: _Count | None, now: int, refused: bool) -> tuple[Level, ...]:
+def _add(count: _Count, ask: Ask, now: int) -> None:
+    for rate in ask.rates:
+        window = count.windows.get(rate.period_s)
+        if window is None:
+            window = count.windows[rate.period_s] = Window(rate.period_s)
+        if ask.amount:
+            window.add(now, ask.amount)
+
+
+def _levels(ask: Ask, count: _Count | None, now: int, *, refused: bool) -> tuple[Level, ...]:
     levels = []
     for rate in ask.rates:
         window = None if count is None else count.windows.get(rate.period_s)
