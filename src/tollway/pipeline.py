@@ -5,7 +5,6 @@ The only files that know the order of the stages. They exchange immutable domain
 """
 
 from collections.abc import Awaitable, Callable, Collection
-from functools import partial
 
 import msgspec
 
@@ -25,7 +24,7 @@ from tollway.intake.parse import parse
 from tollway.ledger.booking import AlreadyClaimed, Booking, Bookings
 from tollway.metering import terms
 from tollway.routing.health import Health
-from tollway.routing.plan import narrow, plan
+from tollway.routing.plan import narrow
 from tollway.snapshot import Snapshot
 from tollway.upstream.attempts import Trail
 from tollway.upstream.pseudonym import Pseudonym
@@ -160,9 +159,8 @@ class Pipeline:
 
     async def _plan(self, call: Call, snapshot: Snapshot) -> Plan:
         """Who may serve the call, but for those that are disabled, or at a limit of the operator's."""
-        health, catalog, seed, disabled = self._health, snapshot.catalog, self._seed(), await self._disabled()
-        make = partial(plan, call, catalog, seed=seed, measured=health.performance, disabled=disabled)
-        chosen = health.planned(make)
+        out = await self._disabled()
+        chosen = self._health.planned(call, snapshot.catalog, seed=self._seed(), disabled=out)
         if not snapshot.gates:
             return chosen
         full = await snapshot.gates.full(call, chosen.candidates)

@@ -1,27 +1,29 @@
 """How providers have been doing lately: per provider and model, from the attempts alone.
 
 Theory. Each provider and model has a window of its newest attempts: what is said of them is worked out from it, and
-when their faults open a breaker (breaker.py has the rules). A plan is made here when a breaker isn't closed, since of
-all calls that could be its probe one may be.
+when their faults open a breaker (breaker.py has the rules). Plans are made through here, since of all calls that could
+be a breaker's probe one may be.
 
 Belongs to one event loop; a window lives in memory and is lost with the process, which costs a few failovers.
 """
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Sequence
 from itertools import takewhile
 from typing import Literal
 
 import msgspec
 
 from tollway.domain.answer import AttemptRecord, Outcome
-from tollway.domain.call import Percentiles
+from tollway.domain.call import Call, Percentiles
 from tollway.domain.clock import Clock
 from tollway.domain.hint import Hint
 from tollway.domain.plan import Performance, Plan
 from tollway.routing.breaker import OPEN_IN_A_ROW, OPEN_SHARE, TROUBLE_S, State
 from tollway.routing.breakers import ALL_WELL, Breakers, Evidence, Probe
+from tollway.routing.catalog import Catalog
+from tollway.routing.plan import plan
 from tollway.routing.policy import Standing, Standings
 
 # The provider's own doing. "rejected" is about the request, "inexpressible" about us, "cancelled" is ours, and a
@@ -149,16 +151,18 @@ class Health:
         """Who is not well at this moment, for one plan."""
         return ALL_WELL if self._breakers.all_well else self._breakers.view()
 
-    def planned(self, make: Callable[[Standings], Plan]) -> Plan:
-        """What `make` makes of everybody's standing. Of all calls whose plan begins with one that is half open, one at
-        a time is its probe; the others find it at the back."""
+    def planned(self, call: Call, catalog: Catalog, *, seed: int, disabled: Collection[str] = ()) -> Plan:
+        """The call's plan, as everybody stands. Of all calls whose plan begins with one that is half open, one at a
+        time is its probe; the others find it at the back. Raises as `plan` does."""
+        measured = self.performance
         if self._breakers.all_well:
-            return make(ALL_WELL)
+            return plan(call, catalog, ALL_WELL, seed=seed, measured=measured, disabled=disabled)
         view = self._breakers.view()
-        made = make(view)
+        made = plan(call, catalog, view, seed=seed, measured=measured, disabled=disabled)
         first = made.candidates[0].key
         if view.due - {first}:
-            made = make(self._breakers.view(probe=first))
+            view_of_one = self._breakers.view(probe=first)
+            made = plan(call, catalog, view_of_one, seed=seed, measured=measured, disabled=disabled)
         if first in view.due:
             self._breakers.claim(first)
         return made

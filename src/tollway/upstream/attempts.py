@@ -336,7 +336,7 @@ class Attempts:
         return self._dialects[candidate.provider].fault(response.status, response.headers, body[:FAULT_BODY_BYTES_MAX])
 
     def _ms_since(self, started: float) -> float:
-        return round((self._clock.monotonic() - started) * 1000, 1)
+        return round((self._clock.monotonic() - started) * 10_000) / 10
 
     async def _pause(self, watch: Watch, seconds: float) -> None:
         await watch.wait(asyncio.sleep(seconds))

@@ -23,7 +23,6 @@ from tollway.routing.breaker import (
 )
 from tollway.routing.breakers import Probe
 from tollway.routing.health import FAULTS, OF_A_MODEL, WIDE, Health
-from tollway.routing.plan import plan
 
 KEY = "a:acme/m"
 OF_ONE_MODEL = sorted(FAULTS - WIDE)
@@ -56,7 +55,7 @@ class Bench:
 
     def planned(self, order: Sequence[str] = ()) -> Plan:
         """Of THREE, of which `a` comes first by its price."""
-        return self.health.planned(lambda standings: plan(call(order=order), THREE, standings, seed=1))
+        return self.health.planned(call(order=order), THREE, seed=1)
 
     def first(self) -> str:
         return self.planned().candidates[0].provider

@@ -15,7 +15,6 @@ from tollway.domain.answer import AttemptRecord, Outcome
 from tollway.routing.breaker import CLAIM_S, IN_THE_MIDDLE, PROBE_S_MAX, SILENT, TROUBLE_S
 from tollway.routing.breakers import Probe
 from tollway.routing.health import FAULTS, Health
-from tollway.routing.plan import plan
 
 CHEAP_AND_DEAR = catalog(candidate("a", usd=0), candidate("b", usd=50))
 END_S = 200.0
@@ -57,7 +56,7 @@ class World:
 
     def _call(self, number: int) -> None:
         state = self.health.state("a", "acme/m")
-        made = self.health.planned(lambda who: plan(call(), CHEAP_AND_DEAR, who, seed=1))
+        made = self.health.planned(call(), CHEAP_AND_DEAR, seed=1)
         order = [one.provider for one in made.candidates]
         if order[0] == "a" and state != "closed":
             self.probing.add(number)
