@@ -36,9 +36,10 @@ class CallWatch:
         "_what",
     )
 
-    def __init__(self, total: float) -> None:
-        self._loop = loop = asyncio.get_running_loop()
-        task = asyncio.current_task(loop)  # given the loop: to find it asks the system for the process's id
+    def __init__(self, total: float, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        """`loop` is the running one, of whoever knows it: to find it asks the system for the process's id."""
+        self._loop = loop = loop or asyncio.get_running_loop()
+        task = asyncio.current_task(loop)
         assert task is not None, "a watch belongs to a task"
         self._task: asyncio.Task[Any] = task
         self._total_due = self._loop.time() + total
@@ -165,7 +166,7 @@ class InFlight(CallWatch):
     __slots__ = ("_calls",)
 
     def __init__(self, calls: "CallsInFlight", total: float) -> None:
-        super().__init__(total)
+        super().__init__(total, calls.loop)
         self._calls = calls
 
     def __enter__(self) -> CallWatch:
@@ -192,6 +193,7 @@ class CallsInFlight:
     def __init__(self) -> None:
         self.watches: set[CallWatch] = set()
         self.next_look = inf  # inf: there are no calls
+        self.loop: asyncio.AbstractEventLoop | None = None  # once there was a call
         self.none: asyncio.Event | None = None  # for whoever waits until there is none
 
     def __len__(self) -> int:
@@ -210,7 +212,7 @@ class CallsInFlight:
         if not self.watches:
             self.next_look = inf
             return
-        loop = asyncio.get_running_loop()
+        self.loop = loop = asyncio.get_running_loop()
         self.next_look = loop.time() + LOOK_S
         loop.call_at(self.next_look, self.look)
         for watch in self.watches:
