@@ -340,15 +340,26 @@ class ChunkReader:
             payload = json.encode_fields(fields)
         choices = chunk.choices or []
         bare = usage is not None and not choices
-        said = [(choice.index, choice.delta) for choice in choices if choice.delta is not None]
+        tokens = thinks = False
+        text_bytes = parts = 0
+        finished: list[tuple[int, str]] = []
+        for choice in choices:
+            said = choice.delta
+            if said is not None:
+                tokens = tokens or bool(said.content) or said.has_more()
+                text_bytes += said.text_bytes()
+                parts += self._parts(choice.index, said)
+                thinks = thinks or said.thinks()
+            if choice.finish_reason:
+                finished.append((choice.index, choice.finish_reason))
         events.append(
             StreamEvent(
                 data=b"" if bare else b"data: " + payload + b"\n\n",
-                tokens=any(delta.content or delta.has_more() for _, delta in said),
-                text_bytes=sum(delta.text_bytes() for _, delta in said),
-                other_parts=sum(self._parts(index, delta) for index, delta in said),
-                reasoning=any(delta.thinks() for _, delta in said),
-                finished=tuple((choice.index, choice.finish_reason) for choice in choices if choice.finish_reason),
+                tokens=tokens,
+                text_bytes=text_bytes,
+                other_parts=parts,
+                reasoning=thinks,
+                finished=tuple(finished),
                 usage=usage,
                 choices=not bare,
                 response_id=chunk.id,
