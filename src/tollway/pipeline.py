@@ -76,17 +76,20 @@ class Pipeline:
             raise Overloaded("This router has as many calls in flight as it may: try again.", retry_after_ms=1_000)
         door, address = snapshot.door, headers.address
         with self.running.enter(snapshot.slow_sender_s) as watch:
-            arriving, room, share = door.arriving(address), self._bodies.room(snapshot.bodies_bytes_max), None
+            room, share = self._bodies.room(snapshot.bodies_bytes_max), None
+            door.arriving(address)
             try:
-                caller = await door.identify(address, snapshot.sign_in.identify, headers.sign_in, headers.authorization)
-                share = snapshot.wallets.share(caller.account, reply)
-                await share.enter()
                 try:
+                    identify, sign_in, bearer = snapshot.sign_in.identify, headers.sign_in, headers.authorization
+                    caller = await door.identify(address, identify, sign_in, bearer)
+                    share = snapshot.wallets.share(caller.account, reply)
+                    await share.enter()
                     most, slow = snapshot.body_bytes_max, snapshot.slow_sender_s
                     body = await watch.wait(read_body(receive, headers.all, room, most, watch, slow))
                 except Interrupted as late:
                     raise endings.arrival_error(late.reason) from None
-                arriving.close()
+                finally:
+                    door.arrived(address)
                 call = parse(body, id=id, limits=snapshot.limits, client_request_id=headers.request_id)
                 claim = idempotency.claim(headers.idempotency_key, call.request_hash, caller.key)
                 call = msgspec.structs.replace(call, pseudonym=self._pseudonym(caller.account, call.user), claim=claim)
@@ -126,7 +129,6 @@ class Pipeline:
                         self._observer.call_ended(record)
             finally:
                 room.close()
-                arriving.close()
                 if share is not None:
                     share.close()
 

@@ -41,27 +41,6 @@ def address_of(client: tuple[str, int] | None) -> str:
     return packed[:8].hex(":", 2) + "::/64"
 
 
-class Arriving:
-    """One call's place among those of its address that are still to come."""
-
-    __slots__ = ("_address", "_arriving", "_over")
-
-    def __init__(self, arriving: dict[str, int], address: str) -> None:
-        self._arriving = arriving
-        self._address = address
-        self._over = False
-
-    def close(self) -> None:
-        """It has come, or won't. Safe to say twice."""
-        if not self._over:
-            self._over = True
-            left = self._arriving[self._address] - 1
-            if left:
-                self._arriving[self._address] = left
-            else:
-                del self._arriving[self._address]
-
-
 class Door:
     """One a configuration; what it counts outlives it."""
 
@@ -71,15 +50,22 @@ class Door:
         self._arriving = counts.arriving
         self._allowances = allowances
 
-    def arriving(self, address: str) -> Arriving:
-        """A call whose caller, or whose body, is still to come: to be closed when it isn't. Raises RateLimited: whoever
+    def arriving(self, address: str) -> None:
+        """A call's caller, or its body, is still to come, until `arrived` is said of it. Raises RateLimited: whoever
         sends slowly, signed in or not, must leave places for the others."""
         under_way, most = self._arriving.get(address, 0), self._allowances.arriving
         if under_way >= most:
             self._observer.limited("address", "arriving")
             raise told.crowded("address", "arriving", "requests on their way", most)
         self._arriving[address] = under_way + 1
-        return Arriving(self._arriving, address)
+
+    def arrived(self, address: str) -> None:
+        """Such a call has come, or won't."""
+        left = self._arriving[address] - 1
+        if left:
+            self._arriving[address] = left
+        else:
+            del self._arriving[address]
 
     async def identify(
         self, address: str, identify: Identify, sign_in: bytes | None, authorization: bytes | None

@@ -1,7 +1,6 @@
 """What one address may do before it has said who it is."""
 
 from collections.abc import Awaitable, Callable
-from contextlib import closing
 
 import pytest
 
@@ -101,14 +100,17 @@ async def test_an_address_gets_so_many_nonces() -> None:
 def test_calls_on_their_way_are_so_many_an_address() -> None:
     limits = Limiting()
     door = limits.door(arriving=2)
-    with closing(door.arriving("a")) as first, closing(door.arriving("a")):
-        with pytest.raises(RateLimited):
-            door.arriving("a")
-        with closing(door.arriving("b")):
-            pass
-        first.close()
-        with closing(door.arriving("a")):
-            pass
+    door.arriving("a")
+    door.arriving("a")
+    with pytest.raises(RateLimited):
+        door.arriving("a")
+    door.arriving("b")
+    door.arrived("b")
+    door.arrived("a")
+    door.arriving("a")
+    assert limits.counts.arriving == {"a": 2}
+    door.arrived("a")
+    door.arrived("a")
     assert limits.counts.arriving == {}
     assert limits.observer.said == [("address", "arriving", "")]
 
