@@ -70,6 +70,12 @@ def test_ordinary_events_that_came_together_are_given_as_one() -> None:
     assert read(data) == [StreamEvent(data=data, tokens=True, text_bytes=7, reasoning=True, response_id="x-1")]
 
 
+def test_ordinary_events_that_came_together_have_the_id_of_the_first_that_has_one() -> None:
+    alone, other = token("a").replace(b'"x-1"', b"null"), token("a").replace(b"x-1", b"x-2")
+    assert one(alone + token() + other).response_id == "x-1"
+    assert [found.response_id for found in read(token() + ROLE + other)] == ["x-1", "x-1", "x-2"]
+
+
 def test_one_event_alone_is_not_copied() -> None:
     data = token()
     assert one(data).data is data

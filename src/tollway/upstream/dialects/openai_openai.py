@@ -269,13 +269,14 @@ class ChunkReader:
                         else:
                             text = said.content
                             text_bytes += utf8_size(text)
-                        chunk_id = chunk.id
+                        chunk_id = chunk_id or chunk.id
                         start = stop + 2
                         continue
             if run < start:
                 events.append(_run(data[run:start], text_bytes, parts, thinks, chunk_id))
                 text_bytes = parts = 0
                 thinks = False
+                chunk_id = None
             self._read(payload, events)
             start = run = stop + 2
         if run < start:
