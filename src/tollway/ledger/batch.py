@@ -57,7 +57,7 @@ class Batch:
         self.forget_nonces_ms: int | None = None  # nonces that expired up to then may go
         self.forget_revocations_ms = 0
         self.keys: set[str] = set()  # on their way to disk
-        self.deliveries: dict[str, Delivery] = {}  # by call id: on their way to disk
+        self.deliveries: dict[str, tuple[int, Delivery]] = {}  # by call id, with its post's seq: on their way to disk
         self.usage: dict[tuple[int, int, str, str], Sums] = {}  # of posts by day, account, model, provider
         self.usage_by_name: dict[tuple[int, int, str, str], Sums] = {}  # by day, account, kind of name, name
         self.waiters: list[asyncio.Future[None]] = []
@@ -104,6 +104,14 @@ class Batch:
         # No claim of a day before yesterday stands any more: what its answers came to says nothing.
         self._append("forget_kept", ((now_ms - CLAIM_MS) // DAY_MS,))
 
+    def leave_deliveries(self, other: "Batch") -> None:
+        """To be written by `other`, a later one, unless there is nothing else to write in this one."""
+        notes = len(self.deliveries)
+        if notes < self.commands:
+            self.commands -= notes
+            other.commands += notes
+            self.deliveries, other.deliveries = other.deliveries, self.deliveries
+
     def seal(self, number: int, books: Books) -> None:
         """Fix what memory says now: the counters as they will be when this batch is committed."""
         self.number = number
@@ -130,6 +138,8 @@ class Batch:
             self._append("insert_usage", (day, account_no, model, provider_of(provider), *storable(sums)))
         for by_name, sums in self.usage_by_name.items():
             self._append("insert_usage_by_name", (*by_name, *storable(sums)))
+        if self.deliveries:
+            self.rows["insert_delivery"] += chain.from_iterable(self.deliveries.values())
         assert pending_sum == 0 == posted_sum, "a batch must leave the sum over all accounts at zero"
         oldest = next(iter(books.pending.values()), None)
         self.state = (
@@ -141,6 +151,12 @@ class Batch:
             books.forgotten_ms,
         )
 
+    def done(self) -> None:
+        """Tell everybody who waits for it that it is on disk."""
+        for waiter in self.waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
     def fail(self, error: Exception) -> None:
         """Tell everybody who waits for it."""
         for waiter in self.waiters:
@@ -149,8 +165,7 @@ class Batch:
 
     def _add_note(self, note: Note) -> None:
         if isinstance(note, DeliveryNote):  # of each call: first
-            self.rows["insert_delivery"] += (note.seq, note.delivery)
-            self.deliveries.setdefault(note.id, note.delivery)
+            self.deliveries.setdefault(note.id, (note.seq, note.delivery))
         elif isinstance(note, BurnNonce):
             self._append("insert_nonce", (note.account, note.nonce, note.expires_ms))
             self.subjects.add(subject_of(note))

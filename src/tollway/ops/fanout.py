@@ -9,7 +9,7 @@ from tollway.domain.recount import Recount, RecountOutcome
 
 
 class Fanout:
-    """Tells each observer in turn. Of what every call brings, only those that do something about it are told."""
+    """Tells each observer in turn. Of what calls and commits bring, only those that do something about it are told."""
 
     def __init__(self, *observers: Observer) -> None:
         self._observers = observers
@@ -18,6 +18,10 @@ class Fanout:
         ]
         self._at_attempts: list[Callable[[AttemptRecord, str], None]] = [
             observer.attempt_ended for observer in _each(observers) if _acts(observer, "attempt_ended")
+        ]
+
+        self._at_commits: list[Callable[[int, float], None]] = [
+            observer.committed for observer in _each(observers) if _acts(observer, "committed")
         ]
 
     @property
@@ -53,8 +57,8 @@ class Fanout:
             observer.recounted(provider, outcome, recount)
 
     def committed(self, commands: int, seconds: float) -> None:
-        for observer in self._observers:
-            observer.committed(commands, seconds)
+        for tell in self._at_commits:
+            tell(commands, seconds)
 
     def alarm(self, what: str, detail: str) -> None:
         for observer in self._observers:

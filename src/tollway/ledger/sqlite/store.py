@@ -5,9 +5,9 @@ Knows how memory and disk are kept alike; what may be booked is the book's busin
 A command's way: what memory lacks is loaded (`_load`); the book decides and memory is changed at once; the rows join
 the queued batch; when somebody waits for one of them (nobody does for a hold's, see `DECIDED`) and the writer is free,
 that batch is sealed and handed over, and a new one begun. So a batch holds whatever was booked while the last commit
-ran, rows go to disk first in, first out, and memory is ahead of the disk by at most two batches. A commit that fails
-takes both of them: their senders are told, memory is rebuilt from disk, and nothing is booked until a probe has been
-committed.
+ran, rows go to disk first in, first out (words of delivery later, many at once), and memory is ahead of the disk by at
+most two batches. A commit that fails takes both of them: their senders are told, memory is rebuilt from disk, and
+nothing is booked until a probe has been committed.
 """
 
 import asyncio
@@ -84,6 +84,7 @@ class SqliteLedger:
         self._writing: Batch | None = None
         self._scheduled = False  # the queued batch is about to be handed over
         self._scheduled_later = False
+        self._deliveries_due = False  # they have been left to later commits for RIDE_S_MAX
         self._loading = Loading(self._books, self._reader)
         self._unsure: set[object] = set()  # what an unknown outcome is about, until it is known
         self._forgotten_at_ms = clock.now_ms()
@@ -156,7 +157,7 @@ class SqliteLedger:
         record = await self._reader.call(account, id)
         for batch in (self._writing, self._queued):
             if record is not None and batch is not None and record.id in batch.deliveries:
-                return msgspec.structs.replace(record, delivery=batch.deliveries[record.id])
+                return msgspec.structs.replace(record, delivery=batch.deliveries[record.id][1])
         return record
 
     async def usage(self, account: str, *, by: UsageBy, first: date, last: date) -> UsageReport:
@@ -273,6 +274,7 @@ class SqliteLedger:
 
     def _schedule_now(self) -> None:
         self._scheduled_later = False
+        self._deliveries_due = True
         if self._queued.commands and self._phase == "up":
             self._schedule()
 
@@ -288,14 +290,16 @@ class SqliteLedger:
             self._forgotten_at_ms = now_ms
             self._books.forget(now_ms)
             batch.forget(now_ms, self._books)
+        following, due, self._deliveries_due = Batch(), self._deliveries_due, False
+        if not due:
+            batch.leave_deliveries(following)
         self._batch_number += 1
         try:
             batch.seal(self._batch_number, self._books)
         except AssertionError as error:
             self._go_down("ledger_fault", f"memory contradicts itself: {error}")
             return
-        self._writing = batch
-        self._queued = Batch()
+        self._writing, self._queued = batch, following
         self._writer.submit(batch)
         self._patience.begin()
 
@@ -316,17 +320,14 @@ class SqliteLedger:
         self._patience.end()
         if written.outcome != "committed":
             error: Exception
+            error = _refused()
             if written.outcome == "unknown":
                 self._unsure |= batch.subjects
                 error = LedgerOutcomeUnknown("the ledger can't tell whether this was booked")
-            else:
-                error = _refused()
             batch.fail(error)
             self._go_down(f"ledger_commit_{written.outcome}", written.detail)
             return
-        for waiter in batch.waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        batch.done()
         self._observer.committed(batch.commands, written.seconds)
         self._make_room()
         if self._queued.waiters:

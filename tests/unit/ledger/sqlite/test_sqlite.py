@@ -14,7 +14,7 @@ import pytest
 from helpers.faulty_disk import FaultyDisk
 from helpers.ledgers import OTHER, START_MS, WALLET, HandClock, WatchingObserver, burn, credit, fresh_id, hold, post
 from helpers.until import until
-from tollway.domain.commands import Burned, Credited, Held, Insufficient, Posted, Refused, Revoke
+from tollway.domain.commands import Burned, Credited, Held, Insufficient, NoteDelivery, Posted, Refused, Revoke
 from tollway.domain.errors import LedgerLocked, LedgerUnavailable, LedgerUnusable
 from tollway.ledger.control import socket_path
 from tollway.ledger.sqlite import database, store
@@ -125,6 +125,51 @@ async def test_a_hold_whose_time_is_up_while_a_commit_runs_is_on_disk_after_it(
     await credited
     await until(lambda: setting.observer.commits == [1, 1])
     assert setting.rows("SELECT amount FROM transfers WHERE kind = 'hold'") == [(5,)]
+
+
+async def posted(setting: Setting) -> str:
+    held = hold(5)
+    await setting.ledger.apply([held])
+    await setting.ledger.apply([post(held.id, 3, delivery="unknown")])
+    return held.id
+
+
+async def test_a_word_of_delivery_is_known_at_once_and_written_with_others_of_its_kind(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "RIDE_S_MAX", 3600.0)
+    await setting.ledger.apply([credit(1000)])
+    ids = []
+    for _ in range(2):  # the second post's commit leaves the first word alone
+        ids.append(await posted(setting))
+        await setting.ledger.apply([NoteDelivery(id=ids[-1], delivery="complete")])
+    assert setting.rows("SELECT count(*) FROM deliveries") == [(0,)]
+    for own in ids:
+        call = await setting.ledger.call(WALLET, own)
+        assert call is not None and call.delivery == "complete"
+    await setting.ledger.aclose()
+    assert setting.observer.commits == [1, 2, 2, 2]  # the words: with nothing else to write, they go
+    assert setting.rows("SELECT delivery FROM deliveries") == [("complete",), ("complete",)]
+
+
+async def test_a_word_of_delivery_whose_time_is_up_rides_with_the_next_commit(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "RIDE_S_MAX", 0.0)
+    await setting.ledger.apply([credit(1000)])
+    own = await posted(setting)
+    setting.disk.pause()
+    credited = asyncio.create_task(setting.ledger.apply([credit(1000)]))
+    await setting.disk.until_waiting()
+    await setting.ledger.apply([NoteDelivery(id=own, delivery="complete")])
+    for _ in range(5):
+        await asyncio.sleep(0)  # the timer has run, and could hand nothing over
+    another = asyncio.create_task(setting.ledger.apply([credit(1000)]))
+    await asyncio.sleep(0)
+    setting.disk.resume()
+    await asyncio.gather(credited, another)
+    assert setting.observer.commits[-1] == 2
+    assert setting.rows("SELECT delivery FROM deliveries") == [("complete",)]
 
 
 async def test_a_short_batch_does_not_wait_for_more(setting: Setting) -> None:
