@@ -12,6 +12,7 @@ from fuzz import cuts, messages
 from tollway.domain.errors import ProviderFault
 from tollway.upstream.http1.connection import Connection
 from tollway.upstream.http1.response import Response
+from tollway.upstream.http1.rounds import Rounds
 
 BYTEWISE_MAX = 300
 
@@ -108,7 +109,8 @@ def check(data: bytes) -> None:
 def play(reads: list[bytes], ending: int) -> Came:
     free: list[Connection] = []
     wire = Wire()
-    connection = Connection(Never(), free.append, lambda lost: free.remove(lost) if lost in free else None)
+    loop = Never()
+    connection = Connection(loop, free.append, lambda lost: free.remove(lost) if lost in free else None, Rounds(loop))
     connection.connection_made(wire)
     response = connection.send(b"", b"", bodyless=False)
     for read in reads:

@@ -13,6 +13,7 @@ from typing import cast
 import httptools
 
 from tollway.upstream.http1.response import Response
+from tollway.upstream.http1.rounds import Rounds
 
 HEAD_BYTES_MAX = 64 << 10  # an answer's head, those of informational answers before it included
 HEADERS_MAX = 128
@@ -49,6 +50,7 @@ class Connection(asyncio.Protocol):
         "_parser",
         "_poll",
         "_response",
+        "_rounds",
         "_transport",
         "_unsent",
         "_write_paused",
@@ -64,8 +66,10 @@ class Connection(asyncio.Protocol):
         loop: asyncio.AbstractEventLoop,
         on_free: Callable[["Connection"], None],
         on_lost: Callable[["Connection"], None],
+        rounds: Rounds,
     ) -> None:
         self._loop = loop
+        self._rounds = rounds
         self._on_free = on_free
         self._on_lost = on_lost
         self._came: list[bytes] = []  # of a body, in the read that is being parsed
@@ -108,7 +112,7 @@ class Connection(asyncio.Protocol):
     def send(self, head: bytes, body: bytes, *, bodyless: bool) -> Response:
         """Write a request. `bodyless`: its answer has no body, whatever its head says (HEAD)."""
         assert self._response is None, "one request at a time"
-        self._response = response = Response(self._loop, self)
+        self._response = response = Response(self._loop, self, self._rounds)
         self._head_bytes = self._informational = 0
         self._complete = False
         self._bodyless = bodyless

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 from tollway.domain.errors import ProviderFault
+from tollway.upstream.http1.rounds import Rounds
 
 READ_BYTES_MAX = 64 << 10  # pieces that came one by one are given together up to here
 UNREAD_BYTES_MAX = 128 << 10  # the socket is left alone while more than this waits to be read
@@ -57,8 +58,10 @@ class Response:
         "_cause",
         "_failure",
         "_headers",
+        "_late",
         "_loop",
         "_pumped",
+        "_rounds",
         "_source",
         "_waiter",
         "broken",
@@ -70,7 +73,7 @@ class Response:
         "status",
     )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, source: Source) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, source: Source, rounds: Rounds) -> None:
         self.status = 0  # until the head has come
         self.fields: dict[bytes, bytes] = {}
         self.parts: list[bytes] = []  # of the body, not yet read
@@ -85,6 +88,8 @@ class Response:
         self._pumped: Callable[[bytes], bool] | None = None  # takes what comes, while nothing is unread
         self._failure: Exception | None = None  # what that raised
         self._loop = loop
+        self._rounds = rounds
+        self._late = False  # what came is handed over in a round to come
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -153,13 +158,31 @@ class Response:
         if take is None:
             self.parts.append(data)
             self.size += len(data)
-        else:
-            try:
-                if take(data):
-                    return
-            except Exception as error:  # not the connection's to handle: it has called us
-                self._failure = error
-            self._pumped = None
+            self.wake()
+            return
+        rounds = self._rounds
+        if rounds.room:
+            rounds.room -= 1
+        elif self._late or rounds.later(self):
+            self._late = True
+            self.parts.append(data)
+            self.size += len(data)
+            return
+        self._give(take, data)
+
+    def hand_over(self) -> None:
+        """It has its turn: rounds.Late."""
+        self._late = False
+        while (take := self._pumped) is not None and self.size:
+            self._give(take, self._take())
+
+    def _give(self, take: Callable[[bytes], bool], data: bytes) -> None:
+        try:
+            if take(data):
+                return
+        except Exception as error:  # not the connection's to handle: it has called us
+            self._failure = error
+        self._pumped = None
         self.wake()
 
     def wake(self) -> None:

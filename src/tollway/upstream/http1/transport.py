@@ -17,6 +17,7 @@ from tollway.upstream.http1.names import Names, Resolve, system_addresses
 from tollway.upstream.http1.pool import KEEP_ALIVE_S, Pool
 from tollway.upstream.http1.request import Place, Prepared, prepare
 from tollway.upstream.http1.response import Response
+from tollway.upstream.http1.rounds import Rounds
 from tollway.upstream.http1.tls import ClientTls
 
 PREPARED_MAX = 4096  # heads: a URL and its headers are a provider's, and change with the configuration
@@ -83,6 +84,7 @@ class Http1Transport:
     def _open(self) -> None:
         self._loop = loop = asyncio.get_running_loop()
         self._pool = Pool(loop, self._keep_alive_s)
+        self._rounds = Rounds(loop)
         self._connector = Connector(loop, self._names, self._tls)
 
     def _prepare(self, request: HttpRequest) -> Prepared:
@@ -96,7 +98,7 @@ class Http1Transport:
         return prepared
 
     async def _connect(self, place: Place, limit_s: float) -> Connection:
-        connection = Connection(asyncio.get_running_loop(), self._pool.free, self._pool.lost)
+        connection = Connection(asyncio.get_running_loop(), self._pool.free, self._pool.lost, self._rounds)
         await self._connector.connect(place, connection, limit_s)
         if self._closed:
             connection.drop()
