@@ -156,8 +156,7 @@ class Response:
             pieces.clear()
         take = self._pumped
         if take is None:
-            self.parts.append(data)
-            self.size += len(data)
+            self._keep(data)
             self.wake()
             return
         rounds = self._rounds
@@ -165,16 +164,27 @@ class Response:
             rounds.room -= 1
         elif self._late or rounds.later(self):
             self._late = True
-            self.parts.append(data)
-            self.size += len(data)
+            self._keep(data)
             return
-        self._give(take, data)
+        if len(data) <= READ_BYTES_MAX:
+            self._give(take, data)
+        else:
+            self._keep(data)
+            self.hand_over()
 
     def hand_over(self) -> None:
         """It has its turn: rounds.Late."""
         self._late = False
         while (take := self._pumped) is not None and self.size:
             self._give(take, self._take())
+
+    def _keep(self, data: bytes) -> None:
+        """Until it is read. A read of the socket may bring more than is given together."""
+        self.size += len(data)
+        if len(data) <= READ_BYTES_MAX:
+            self.parts.append(data)
+        else:
+            self.parts += [data[at : at + READ_BYTES_MAX] for at in range(0, len(data), READ_BYTES_MAX)]
 
     def _give(self, take: Callable[[bytes], bool], data: bytes) -> None:
         try:

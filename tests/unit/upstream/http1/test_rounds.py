@@ -3,7 +3,7 @@
 import asyncio
 from itertools import pairwise
 
-from tollway.upstream.http1.response import Response
+from tollway.upstream.http1.response import READ_BYTES_MAX, Response
 from tollway.upstream.http1.rounds import HANDED_OVER_MAX, Rounds
 
 STREAMS = 3 * HANDED_OVER_MAX
@@ -127,6 +127,21 @@ async def test_a_taker_that_has_enough_or_fails_in_its_round_is_given_no_more() 
     assert isinstance(pumps[1].exception(), ValueError)
     enough.add([b"2"])
     assert await enough.read() == b"2"
+    await made.end()
+
+
+async def test_of_a_long_read_no_more_is_given_together_than_may_be_and_the_rest_waits() -> None:
+    made = await streams(STREAMS)
+    sizes: list[int] = []
+    stopping = Response(asyncio.get_running_loop(), Quiet(), made.responses[0]._rounds)
+    pump = asyncio.ensure_future(stopping.pump(lambda data: sizes.append(len(data)) is not None))
+    await asyncio.sleep(0)
+    stopping.add([b"x" * READ_BYTES_MAX, b"y" * READ_BYTES_MAX, b"z"])
+    await pump
+    assert sizes == [READ_BYTES_MAX]
+    assert [await stopping.read(), await stopping.read()] == [b"y" * READ_BYTES_MAX, b"z"]
+    made.come(0, b"x" * (2 * READ_BYTES_MAX + 1))
+    assert [len(data) for _, data in made.taken] == [READ_BYTES_MAX, READ_BYTES_MAX, 1]
     await made.end()
 
 
