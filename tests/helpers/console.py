@@ -66,13 +66,16 @@ def _commands(block: str) -> list[Shown]:
 
 def alike(printed: str, ran: str) -> bool:
     """Whether a command printed what it is shown to print, but for what differs from run to run: numbers, ids,
-    addresses and times, which all have a digit in them, and the width of columns. A line `...` stands for any lines."""
+    addresses, times and dates, and the width of columns. A line `...` stands for any lines."""
     pattern = "".join(r"(?:.*\n)*" if line == "..." else re.escape(line) + r"\n" for line in _steady(printed))
     return re.fullmatch(pattern, "".join(line + "\n" for line in _steady(ran))) is not None
 
 
+_DATE = re.compile(r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d [A-Z][a-z]{2} (?=\d{4} )")  # of an HTTP header
+
+
 def _steady(text: str) -> list[str]:
-    lines = (re.sub(r"[\w.:/+-]*\d[\w.:/+-]*", "0", line) for line in text.splitlines())
+    lines = (re.sub(r"[\w.:/+-]*\d[\w.:/+-]*", "0", _DATE.sub("0", line)) for line in text.splitlines())
     return [" ".join(line.split()) for line in lines if line.strip()]
 
 
