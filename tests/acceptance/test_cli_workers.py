@@ -1,10 +1,12 @@
 """`tollway serve --workers`: real router processes on one PostgreSQL, as a load balancer or an operator meets them."""
 
 import asyncio
+import contextlib
 import json
 import os
 import re
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -41,6 +43,16 @@ def configure(folder: Path, provider: str, books: LedgerUrl, more: str = "") -> 
     ledger = f'url = "{books.conninfo}"\n' + ("" if books.password is None else 'password_env = "BOOKS_PASSWORD"\n')
     (folder / "tollway.toml").write_text(text.replace('url = "sqlite:///ledger.db"\n', ledger) + more)
     return {} if books.password is None else {"BOOKS_PASSWORD": books.password.reveal()}
+
+
+def neighbouring_ports() -> int:
+    """The first of two that are free: each worker's operator listens one above the one before."""
+    for _ in range(100):
+        port = free_address("127.0.0.1:0").port
+        with socket.socket() as neighbour, contextlib.suppress(OSError, OverflowError):
+            neighbour.bind(("127.0.0.1", port + 1))
+            return port
+    raise AssertionError("no two free ports stand side by side")
 
 
 def workers_of(process: Process) -> list[int]:
@@ -83,7 +95,7 @@ def test_two_router_processes_under_128_callers_never_overspend_one_wallet(
     environment = configure(tmp_path, provider, books)
     wallet = SolanaWallet.new()
     printed(here("ledger", "credit", account_id(wallet), "0.005", "--ref", "r", cwd=tmp_path, environment=environment))
-    port = free_address("127.0.0.1:0").port
+    port = neighbouring_ports()
     environment["TOLLWAY_OPS__LISTEN"] = f"127.0.0.1:{port}"
     with started("serve", "--workers", "2", cwd=tmp_path, ready=SERVING, environment=environment) as serving:
         assert len(workers_of(serving)) == 2
