@@ -281,7 +281,8 @@ class Books:
                 self.pending[transfer.id] = (transfer,)
             else:
                 before = self.pending.pop(transfer.id, None)
-                self._ended[transfer.id] = (*(before or self.chain(transfer.id)), transfer)
+                # It was decided, so it is loaded: nothing may be found missing once the counters have moved.
+                self._ended[transfer.id] = (*(before or self._chain(transfer.id) or ()), transfer)
             if decision.claim is not None:
                 self.claims.enter(decision.claim)
                 if decision.answer is not None:
