@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from fuzz import cuts, messages
 from tollway.domain.errors import ProviderFault
+from tollway.domain.outbox import Outbox
 from tollway.upstream.http1.connection import Connection
 from tollway.upstream.http1.response import Response
 from tollway.upstream.http1.rounds import Rounds
@@ -26,6 +27,9 @@ class Never:
 
     def create_future(self) -> "Never":
         return self
+
+    def call_soon(self, callback: Any) -> None:
+        """There is no next round."""
 
     def done(self) -> bool:
         return True
@@ -59,7 +63,7 @@ class Wire:
     def get_write_buffer_size(self) -> int:
         return 0
 
-    def writelines(self, pieces: Any) -> None:
+    def write(self, data: bytes) -> None:
         pass
 
     def pause_reading(self) -> None:
@@ -110,9 +114,13 @@ def play(reads: list[bytes], ending: int) -> Came:
     free: list[Connection] = []
     wire = Wire()
     loop = Never()
-    connection = Connection(loop, free.append, lambda lost: free.remove(lost) if lost in free else None, Rounds(loop))
+    outbox = Outbox(loop)
+    connection = Connection(
+        loop, free.append, lambda lost: free.remove(lost) if lost in free else None, Rounds(loop), outbox
+    )
     connection.connection_made(wire)
     response = connection.send(b"", b"", bodyless=False)
+    outbox.release()
     for read in reads:
         if read and not wire.aborted:
             connection.data_received(read)

@@ -11,6 +11,7 @@ import re
 from typing import Any, NamedTuple
 
 from fuzz import cuts, messages
+from tollway.domain.outbox import Outbox
 from tollway.egress.reply import refusal
 from tollway.server.connection import Connection, HeadLimits, Site
 
@@ -101,7 +102,8 @@ async def play(reads: list[bytes]) -> Came:
         await send({"type": "http.response.body", "body": b""})
 
     wire = Wire()
-    site = Site(app, lambda: HeadLimits(16_384, 1e6), refusal, lambda: b"date: now\r\n", set(), set(), asyncio.Event())
+    limits = HeadLimits(16_384, 1e6)
+    site = Site(app, lambda: limits, refusal, lambda: b"date: now\r\n", set(), set(), asyncio.Event(), Outbox(LOOP))
     connection = Connection(site, LOOP)
     connection.connection_made(wire)
     for read in reads:

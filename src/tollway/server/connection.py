@@ -8,12 +8,14 @@ time, not what is asked for.
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple, cast
 
 import httptools
 
 from tollway.domain.errors import HeadersTooLarge, RequestError, RequestTimeout, TollwayError
-from tollway.server.exchange import App, Exchange, Scope
+from tollway.domain.outbox import Outbox
+from tollway.server.exchange import App, Exchange, Scope, place
 from tollway.server.head import Header, Target, complaint, framing
 
 NO_HTTP = "This is no valid HTTP/1.1 request."
@@ -43,6 +45,7 @@ class Site(NamedTuple):
     connections: "set[Connection]"
     tasks: set[asyncio.Task[None]]
     empty: asyncio.Event  # set when the last connection is gone
+    outbox: Outbox
 
 
 class Refused(Exception):
@@ -77,11 +80,13 @@ class Connection(asyncio.Protocol):
         "_wrong",
         "resumes",
         "transport",
+        "write",
         "write_paused",
     )
 
     def __init__(self, site: Site, loop: asyncio.AbstractEventLoop) -> None:
         self.transport = cast(asyncio.Transport, None)
+        self.write: Callable[[bytes], object] = len  # to the transport, once there is one
         self.write_paused = False
         self.resumes = 0  # times that what waited to be written was taken, after there had been too much of it
         self._site = site
@@ -111,10 +116,11 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        self.write = partial(self._site.outbox.write, self.transport)
         self._site.connections.add(self)
         self._scheme = "http" if transport.get_extra_info("sslcontext") is None else "https"
-        self._client = _place(transport.get_extra_info("peername"))
-        self._server = _place(transport.get_extra_info("sockname"))
+        self._client = place(transport.get_extra_info("peername"))
+        self._server = place(transport.get_extra_info("sockname"))
         self._expect(self._site.limits().seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -349,11 +355,12 @@ class Connection(asyncio.Protocol):
 
     def _say(self, error: TollwayError) -> None:
         if not self.transport.is_closing():
-            self.transport.write(self._site.refusal(error))
+            self.write(self._site.refusal(error))
             self._close()
 
     def _close(self) -> None:
         self._last_word = self._last_word or RequestError(NO_HTTP)  # nothing more is read
+        self._site.outbox.release()
         self.transport.close()
 
     # --- time
@@ -391,8 +398,3 @@ class Connection(asyncio.Protocol):
         else:
             seconds = self._site.limits().seconds
             self._refuse(RequestTimeout(f"The request's headers took over {seconds:g} seconds: send it again."))
-
-
-def _place(address: object) -> tuple[str, int] | None:
-    """Host and port; None for what has none (a Unix socket)."""
-    return (str(address[0]), int(address[1])) if isinstance(address, tuple) else None

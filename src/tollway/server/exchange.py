@@ -32,8 +32,8 @@ App = Callable[
 class Line(Protocol):
     """What an exchange needs of its connection."""
 
-    transport: asyncio.Transport
     write_paused: bool
+    write: Callable[[bytes], object]
 
     def answered(self, exchange: "Exchange") -> None: ...
 
@@ -85,7 +85,7 @@ class Exchange:
         self._unread = 0
         self._head = b""  # of the answer, until its body begins
         self._length = 0  # of the answer's body, what is to come of it
-        self._chunks_to: Callable[[bytes], None] | None = None  # takes more of a body in chunks that has begun
+        self._chunks_to: Callable[[bytes], object] | None = None  # takes more of a body in chunks that has begun
         self._waiter: asyncio.Future[None] | None = None
         self._told: Callable[[], None] | None = None
 
@@ -154,9 +154,9 @@ class Exchange:
             return
         self.keep_alive = False
         if self.started or self._head:
-            self._line.transport.write(self._head)  # begun and not ended, which the client must be able to tell
+            self._line.write(self._head)  # begun and not ended, which the client must be able to tell
         else:
-            self._line.transport.write(self._line.refusal(InternalError("The request was not answered.")))
+            self._line.write(self._line.refusal(InternalError("The request was not answered.")))
         self.complete = True
         self._chunks_to = None
         self._line.answered(self)
@@ -175,7 +175,7 @@ class Exchange:
                 raise RuntimeError("a request is received by one at a time")
             if self.expects:
                 self.expects = False
-                self._line.transport.write(CONTINUE)
+                self._line.write(CONTINUE)
             if self.more_body:
                 self._line.resume_reading()
             self._waiter = asyncio.get_running_loop().create_future()
@@ -218,9 +218,9 @@ class Exchange:
             self.started = True
             body, self._head = self._head + body, b""
             if length == CHUNKED:
-                self._chunks_to = self._line.transport.write
+                self._chunks_to = self._line.write
         if body:
-            self._line.transport.write(body)
+            self._line.write(body)
         if not more:
             self.complete = True
             self._chunks_to = None
@@ -250,3 +250,8 @@ class Exchange:
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+
+def place(address: object) -> tuple[str, int] | None:
+    """Host and port, as a scope has them; None for what has none (a Unix socket)."""
+    return (str(address[0]), int(address[1])) if isinstance(address, tuple) else None

@@ -10,6 +10,7 @@ from email.utils import formatdate
 from typing import NamedTuple
 
 from tollway.domain.errors import TollwayError
+from tollway.domain.outbox import Outbox
 from tollway.server.accepting import Acceptor
 from tollway.server.connection import Connection, HeadLimits, Site
 from tollway.server.exchange import App
@@ -49,7 +50,7 @@ class Listener:
     ) -> "Listener":
         """Answer `sock`, which listens; with TLS, where `tls` is given."""
         loop = asyncio.get_running_loop()
-        site = Site(app, limits, refusal, Date().line, set(), set(), asyncio.Event())
+        site = Site(app, limits, refusal, Date().line, set(), set(), asyncio.Event(), Outbox(loop))
         acceptor = Acceptor(
             sock,
             lambda: Connection(site, loop),

@@ -12,6 +12,7 @@ from typing import cast
 
 import httptools
 
+from tollway.domain.outbox import SMALL_BYTES_MAX, Outbox
 from tollway.upstream.http1.response import Response
 from tollway.upstream.http1.rounds import Rounds
 
@@ -47,8 +48,10 @@ class Connection(asyncio.Protocol):
         "_lost",
         "_on_free",
         "_on_lost",
+        "_outbox",
         "_parser",
         "_poll",
+        "_put_in",
         "_response",
         "_rounds",
         "_transport",
@@ -67,9 +70,12 @@ class Connection(asyncio.Protocol):
         on_free: Callable[["Connection"], None],
         on_lost: Callable[["Connection"], None],
         rounds: Rounds,
+        outbox: Outbox,
     ) -> None:
         self._loop = loop
         self._rounds = rounds
+        self._outbox = outbox
+        self._put_in = -1  # the round of the outbox in which the request was given to it
         self._on_free = on_free
         self._on_lost = on_lost
         self._came: list[bytes] = []  # of a body, in the read that is being parsed
@@ -118,11 +124,13 @@ class Connection(asyncio.Protocol):
         self._bodyless = bodyless
         if self._lost:
             self._fail(None)
-        elif len(body) <= AT_ONCE_BYTES_MAX:
-            self._transport.writelines((head, body))
+        elif len(body) <= SMALL_BYTES_MAX:
+            self._put_in = self._outbox.round
+            self._outbox.write(self._transport, head + body)
         else:
-            self._transport.write(head)
-            self._unsent = memoryview(body)
+            pieces = memoryview(body)
+            self._transport.writelines((head, pieces[:AT_ONCE_BYTES_MAX]))
+            self._unsent = pieces[AT_ONCE_BYTES_MAX:]
             self._send_more()
         return response
 
@@ -266,7 +274,8 @@ class Connection(asyncio.Protocol):
         elif self._came:
             response.add(self._came)
         response.end()
-        if self._keep and not self._unsent and not self._transport.get_write_buffer_size() and not self._lost:
+        written = self._put_in != self._outbox.round and not self._transport.get_write_buffer_size()
+        if self._keep and written and not self._unsent and not self._lost:
             if self.paused:
                 self.resume()
             self._on_free(self)

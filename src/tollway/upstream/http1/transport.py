@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Callable
 
 from tollway.domain.errors import ProviderFault
+from tollway.domain.outbox import Outbox
 from tollway.domain.proxies import NO_PROXIES, Proxies
 from tollway.domain.seams import HttpRequest, nobody_asks
 from tollway.upstream.http1.connect import Connector
@@ -85,6 +86,7 @@ class Http1Transport:
         self._loop = loop = asyncio.get_running_loop()
         self._pool = Pool(loop, self._keep_alive_s)
         self._rounds = Rounds(loop)
+        self._outbox = Outbox(loop)
         self._connector = Connector(loop, self._names, self._tls)
 
     def _prepare(self, request: HttpRequest) -> Prepared:
@@ -98,7 +100,9 @@ class Http1Transport:
         return prepared
 
     async def _connect(self, place: Place, limit_s: float) -> Connection:
-        connection = Connection(asyncio.get_running_loop(), self._pool.free, self._pool.lost, self._rounds)
+        connection = Connection(
+            asyncio.get_running_loop(), self._pool.free, self._pool.lost, self._rounds, self._outbox
+        )
         await self._connector.connect(place, connection, limit_s)
         if self._closed:
             connection.drop()
