@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from typing import Protocol
 
-HANDED_OVER_MAX = 16  # pieces a round, of streams under way: about half a millisecond
+HANDED_OVER_MAX = 8  # pieces a round, of streams under way: about a third of a millisecond
 
 
 class Late(Protocol):
