@@ -30,6 +30,8 @@ class Visitor(Protocol):
     @property
     def resting_since(self) -> float | None: ...
 
+    def close(self) -> None: ...
+
 
 class Acceptor:
     """One a listening socket.
@@ -129,8 +131,7 @@ class Acceptor:
         resting.sort(key=lambda pair: pair[0])
         longest = resting[: -(-len(resting) // MAKE_ROOM_SHARE)]
         for _, visitor in longest:
-            assert visitor.transport is not None, "it rests, so it was made"
-            visitor.transport.close()
+            visitor.close()
         return len(longest)
 
     def _wait(self, seconds: float) -> None:

@@ -16,7 +16,7 @@ import httptools
 from tollway.domain.errors import HeadersTooLarge, RequestError, RequestTimeout, TollwayError
 from tollway.domain.outbox import Outbox
 from tollway.server.exchange import App, Exchange, Scope, place
-from tollway.server.head import Header, Target, complaint, framing
+from tollway.server.head import Header, Target, complaint, expects_continue, framing
 
 NO_HTTP = "This is no valid HTTP/1.1 request."
 KEEP_ALIVE_S = 75  # an idle connection; longer than most clients' own limit, so that they close first
@@ -135,6 +135,9 @@ class Connection(asyncio.Protocol):
         if self._turn is not None:
             self._turn.gone()
         self.resume_writing()
+
+    def eof_received(self) -> None:
+        self._site.outbox.release()  # for the transport closes now
 
     def pause_writing(self) -> None:
         self.write_paused = True
@@ -265,11 +268,7 @@ class Connection(asyncio.Protocol):
             "client": self._client,
             "server": self._server,
         }
-        expects = (
-            modern
-            and b"expect" in by_name
-            and any(name == b"expect" and value.lower() == b"100-continue" for name, value in self._headers)
-        )
+        expects = modern and b"expect" in by_name and expects_continue(self._headers)
         keep_alive = modern and self._parser.should_keep_alive()
         exchange = Exchange(self, scope, modern=modern, keep_alive=keep_alive, expects=expects)
         scope["extensions"] = {"tollway.client": exchange}
@@ -296,7 +295,7 @@ class Connection(asyncio.Protocol):
     def answered(self, exchange: Exchange) -> None:
         """The one whose turn it was has its answer."""
         if not exchange.keep_alive:
-            self._close()
+            self.close()
         elif self._waiting:
             self._begin(self._waiting.popleft())
         elif self._last_word is not None:
@@ -321,7 +320,7 @@ class Connection(asyncio.Protocol):
         """The server stops: what is being answered is answered."""
         self._waiting.clear()
         if self._turn is None or self._turn.complete:
-            self._close()
+            self.close()
         else:
             self._turn.keep_alive = False
 
@@ -347,7 +346,7 @@ class Connection(asyncio.Protocol):
             else:
                 newest.gone()  # whoever reads its body finds the client gone, and nothing that it is answered is sent
                 if newest.started:
-                    self._close()
+                    self.close()
                     return
                 newest.complete = True
         if self._turn is None or self._turn.complete:
@@ -356,9 +355,10 @@ class Connection(asyncio.Protocol):
     def _say(self, error: TollwayError) -> None:
         if not self.transport.is_closing():
             self.write(self._site.refusal(error))
-            self._close()
+            self.close()
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Once what is written is taken, that which is still in the outbox too."""
         self._last_word = self._last_word or RequestError(NO_HTTP)  # nothing more is read
         self._site.outbox.release()
         self.transport.close()
@@ -394,7 +394,7 @@ class Connection(asyncio.Protocol):
         if self._loop.time() < self._due:
             self._arm()
         elif self._head_bytes < 0:
-            self._close()  # nothing was said, so there is nothing to answer
+            self.close()  # nothing was said, so there is nothing to answer
         else:
             seconds = self._site.limits().seconds
             self._refuse(RequestTimeout(f"The request's headers took over {seconds:g} seconds: send it again."))

@@ -54,6 +54,11 @@ def complaint(version: str, target: bytes, headers: Sequence[Header], by_name: M
     return None if one else "A request has exactly one Host header."
 
 
+def expects_continue(headers: Sequence[Header]) -> bool:
+    """Whether its sender waits for a 100 before the body (RFC 9110, 10.1.1)."""
+    return any(name == b"expect" and value.lower() == b"100-continue" for name, value in headers)
+
+
 def framing(headers: Sequence[Header]) -> bytes:
     """The head of a request whose body is framed as the body behind `headers` is, and which says nothing else."""
     lines = [b"%b: %b\r\n" % header for header in headers if header[0] in (b"content-length", b"transfer-encoding")]
