@@ -21,12 +21,17 @@ class _Watched(httpx2.AsyncByteStream):
         self._body = body
         self._seen = seen
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        tail = b""
-        async for data in self._body:
-            tail = (tail + data)[-len(DONE) :]
-            self._seen.ended_by_done = tail == DONE
-            yield data
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        # No generator: one that is left in the middle, when its caller leaves, is closed by whoever collects garbage.
+        self._parts = aiter(self._body)
+        self._tail = b""
+        return self
+
+    async def __anext__(self) -> bytes:
+        data: bytes = await anext(self._parts)
+        self._tail = (self._tail + data)[-len(DONE) :]
+        self._seen.ended_by_done = self._tail == DONE
+        return data
 
     async def aclose(self) -> None:
         await self._body.aclose()
