@@ -190,6 +190,7 @@ def header_names(*, sent: bool) -> set[str]:
         source / "intake" / "body.py",
         source / "limits" / "told.py",
         source / "server" / "connection.py",
+        source / "server" / "head.py",
     ]
     trees = [ast.parse(file.read_text(encoding="utf-8")) for file in files]
     found = {name for tree in trees for node in ast.walk(tree) for name in (_sent(node) if sent else _read(node))}
