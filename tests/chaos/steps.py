@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tollway.domain.commands import Command, Held, Post, Posted, Result
+from tollway.domain.outbox import Outbox
 from tollway.egress.reply import Reply
 from tollway.ledger.batch import Batch
 from tollway.ledger.postgres.store import PostgresLedger
@@ -44,6 +45,7 @@ INSIDE_COMMIT_S_MAX = 0.001  # a commit to a file takes about as long
 TORN_BYTES_MAX = 20_000  # of a commit's few pages
 PAGES_MAX = "pages_max"  # a file beside a database: how many pages that may have; read when it is opened
 LEASE_S = 2.0  # of a process on PostgreSQL: in place of 30 s, so that nobody waits so long for the holds of the dead
+OUTBOXES: list[Outbox] = []  # all of the process
 
 
 class Fuse:
@@ -75,6 +77,14 @@ class Fuse:
             threading.Thread(target=_kill_at, args=(moment,), daemon=True).start()
 
 
+def _burn_when_said(fuse: Fuse, step: str) -> None:
+    """The same behind a write: what is held of it has left the process."""
+    if fuse.passed(step):
+        for outbox in OUTBOXES:
+            outbox.release()
+        kill()
+
+
 def kill() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -87,6 +97,7 @@ def _kill_at(moment: float) -> None:
 
 def lay(fuse: Fuse) -> None:
     """Put the fuse to every step. Once a process."""
+    _watch_outboxes()
     _watch_transport(fuse)
     _watch_reply(fuse)
     _watch_ledger(SqliteLedger, fuse)
@@ -126,6 +137,16 @@ def _watch_transport(fuse: Fuse) -> None:
     _replace(Http1Transport, "send", send)
 
 
+def _watch_outboxes() -> None:
+    made = Outbox.__init__
+
+    def watched(self: Outbox, *arguments: Any) -> None:
+        made(self, *arguments)
+        OUTBOXES.append(self)
+
+    _replace(Outbox, "__init__", watched)
+
+
 def _watch_reply(fuse: Fuse) -> None:
     def after(name: str, step: str, condition: Callable[..., bool]) -> None:
         original = getattr(Reply, name)
@@ -134,7 +155,7 @@ def _watch_reply(fuse: Fuse) -> None:
         async def watched(self: Reply, *arguments: Any, **named: Any) -> Any:
             result = await original(self, *arguments, **named)
             if condition(*arguments):
-                fuse.burn(step)
+                _burn_when_said(fuse, step)
             return result
 
         _replace(Reply, name, watched)
@@ -145,7 +166,7 @@ def _watch_reply(fuse: Fuse) -> None:
     def write_now_watched(self: Reply, data: bytes) -> bool:
         written = write_now(self, data)
         if written:
-            fuse.burn("mid_stream")
+            _burn_when_said(fuse, "mid_stream")
         return written
 
     _replace(Reply, "write_now", write_now_watched)
