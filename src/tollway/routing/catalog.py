@@ -39,7 +39,11 @@ class Resolution(msgspec.Struct, frozen=True, kw_only=True):
     every: tuple[Route, ...]
     pinned: str | None = None  # the provider
     sort: Sort | None = None  # what the name's suffix asks for
-    only: Route | None = None  # the one there is, where the name neither pins nor sorts
+    plain: bool = False  # the name neither pins nor sorts
+    # What is least and most of all its routes, where it is plain (see Route): a call that suits these suits them all.
+    room: int = 0
+    message_tokens: int = 0
+    lacks: bool = True
 
 
 class Catalog:
@@ -79,8 +83,15 @@ class Catalog:
         for model_id, listed in by_model.items():
             routes = tuple(listed)
             model = _model(model_id, routes, names.get(model_id, ()))
-            only = routes[0] if len(routes) == 1 else None
-            self._names[model_id] = Resolution(model=model, asked=routes, every=routes, only=only)
+            self._names[model_id] = Resolution(
+                model=model,
+                asked=routes,
+                every=routes,
+                plain=True,
+                room=min(route.room for route in routes),
+                message_tokens=max(route.message_tokens for route in routes),
+                lacks=any(route.lacks for route in routes),
+            )
         self._models = MappingProxyType({model_id: found.model for model_id, found in self._names.items()})
         self._names |= {alias: self._names[model_id] for alias, model_id in aliases.items()}
 
@@ -119,7 +130,7 @@ class Catalog:
             name = base
         if found is None:
             self._refuse(name, param)
-        return msgspec.structs.replace(found, sort=sort, only=None)
+        return msgspec.structs.replace(found, sort=sort, plain=False)
 
     def require_providers(self, preferences: Preferences) -> None:
         """Raises ProviderNotFound for the first preference that names none: ignoring a misspelling could send a prompt

@@ -25,7 +25,7 @@ from tollway.routing.policy import (
     suits,
     unmeasured,
 )
-from tollway.routing.route import Route, draw
+from tollway.routing.route import Route, arrival, draw
 
 # Each candidate may cost the caller a timeout's wait, and is one more bound of the hold.
 MAX_CANDIDATES = 16
@@ -48,10 +48,9 @@ def plan(
     Raises ModelNotFound, ProviderNotFound; NoProviderAvailable, or UnpricedFeature when the caller's preferences left
     some candidate but no rate for what the call asks."""
     if plain(call) and not (call.fallbacks or disabled):
-        only = catalog.resolve(call.model).only
-        if only is not None and suits(call, only) and standings.get(only.key) is None:
-            verdict = _well(only, draw(seed, only.salt), 1)
-            return Plan(candidates=(only.candidate,), seed=seed, verdicts=(verdict,))
+        asked = catalog.resolve(call.model)
+        if asked.plain and suits(call, asked) and (made := _by_lot(asked.asked, standings, seed)) is not None:
+            return made
     named = _named(call, catalog)
     filters = applying(call)
     groups: list[list[Drawn]] = []
@@ -97,6 +96,32 @@ def narrow(plan: Plan, dropped: Collection[str], reason: str = "beyond_the_hold"
     candidates = tuple(candidate for candidate in plan.candidates if candidate.key not in dropped)
     caps = {key: cap for key, cap in plan.caps.items() if key not in dropped}
     return Plan(candidates=candidates, seed=plan.seed, verdicts=tuple(verdicts), caps=caps)
+
+
+def _by_lot(routes: Sequence[Route], standings: Standings, seed: int) -> Plan | None:
+    """The plan where nothing but the draw decides: as nearly every call's, so it is made in few steps. None where
+    something else does: somebody isn't well, or there are more than are tried."""
+    if len(routes) == 1:
+        only = routes[0]
+        if standings.get(only.key) is not None:
+            return None
+        verdict = _well(only, draw(seed, only.salt), 1)
+        return Plan(candidates=(only.candidate,), seed=seed, verdicts=(verdict,))
+    if len(routes) > MAX_CANDIDATES:
+        return None
+    drawn: list[tuple[float, str, Route, float]] = []
+    for route in routes:
+        key = route.key
+        if standings.get(key) is not None:
+            return None
+        number = draw(seed, route.salt)
+        drawn.append((arrival(route, number), key, route, number))
+    drawn.sort()
+    candidates, verdicts = [], []
+    for rank, (_, _, route, number) in enumerate(drawn, 1):
+        candidates.append(route.candidate)
+        verdicts.append(_well(route, number, rank))
+    return Plan(candidates=tuple(candidates), seed=seed, verdicts=tuple(verdicts))
 
 
 def _named(call: Call, catalog: Catalog) -> list[Resolution]:

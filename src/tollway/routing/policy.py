@@ -16,7 +16,7 @@ Must not know clocks or how a provider came to its standing.
 """
 
 from collections.abc import Callable, Sequence
-from math import inf, log
+from math import inf
 from typing import Literal, NamedTuple, Protocol
 
 import msgspec
@@ -24,8 +24,9 @@ import msgspec
 from tollway.domain.call import NO_PREFERENCES, Call, MaxPrice, Percentiles, Sort
 from tollway.domain.parameters import ORDINARY, dropped
 from tollway.domain.plan import Performance
+from tollway.routing.catalog import Resolution
 from tollway.routing.price import exceeded
-from tollway.routing.route import Route, draw
+from tollway.routing.route import Route, arrival, draw
 
 # probing: in trouble, and the call would be the one that finds out whether it still is.
 Standing = Literal["troubled", "cooling", "probing"]
@@ -144,11 +145,12 @@ def plain(call: Call) -> bool:
     return call.preferences is NO_PREFERENCES and not call.features and call.n == 1
 
 
-def suits(call: Call, route: Route) -> bool:
-    """Whether nothing of the call is in question at the route, the prompt's length included."""
+def suits(call: Call, place: Route | Resolution) -> bool:
+    """Whether nothing of the call is in question at a route, or at any that a plain name stands for, the prompt's
+    length included."""
     prompt = call.prompt
     return (
-        not call.needs and not route.lacks and prompt.text_bytes + route.message_tokens * prompt.messages <= route.room
+        not call.needs and not place.lacks and prompt.text_bytes + place.message_tokens * prompt.messages <= place.room
     )
 
 
@@ -184,8 +186,7 @@ def ordered(
             performance = measured(route.provider, route.candidate.model) if measures else None
             place, note = _place(call, route, standing, performance or UNMEASURED)
             by = _by(sort, route, performance or UNMEASURED)
-        arrival = -log(number) / route.weight
-        drawn.append(Drawn(place, by, arrival, route.key, route, number, note, standing, performance))
+        drawn.append(Drawn(place, by, arrival(route, number), route.key, route, number, note, standing, performance))
     drawn.sort()
     return drawn
 

@@ -4,6 +4,7 @@ A weight is a preference, never an amount: it is the only place where a price be
 """
 
 import hashlib
+from math import log
 
 import msgspec
 
@@ -72,6 +73,12 @@ def draw(seed: int, salt: int) -> float:
     z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 & _MASK
     z = (z ^ z >> 27) * 0x94D049BB133111EB & _MASK
     return ((z ^ z >> 31) >> 11) * 2.0**-53 + 2.0**-53
+
+
+def arrival(route: Route, number: float) -> float:
+    """When a route that drew `number` comes: exponential with its weight as the rate, and the first to come is tried
+    first."""
+    return -log(number) / route.weight
 
 
 def _priced_features(tariff: Tariff) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""A call with nothing to weigh, of a model that one provider serves, is planned in one step: as any other would be."""
+"""A call with nothing to weigh, at providers with nothing against them, is planned by lot: as any other would be."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from helpers.routes import call, candidate, catalog
 from tollway.domain.call import NO_PREFERENCES, Call, Preferences, PromptSize
 from tollway.domain.errors import NoProviderAvailable, TollwayError, UnpricedFeature
 from tollway.domain.plan import Candidate, Performance, Plan
-from tollway.routing.plan import plan
+from tollway.routing.plan import MAX_CANDIDATES, plan
 from tollway.routing.policy import Standing, plain
 
 ROOM = 8192 - 256
@@ -37,6 +37,15 @@ def planned(asked: Call, *candidates: Candidate, standings: dict[str, Standing] 
 ALONE = (served(),)
 BESIDE = (served(), candidate("b", usd=9))
 NEW = (served(), candidate("b", "acme/n"))
+# Each is short of what another has: the least room, the longest messages.
+UNLIKE = (
+    served(),
+    msgspec.structs.replace(candidate("b"), context_length=4096),
+    msgspec.structs.replace(candidate("c"), message_tokens=40),
+)
+LACKING = (served(), msgspec.structs.replace(candidate("b"), unsupported=frozenset({"seed"})))
+CROWD = tuple(candidate(f"p{number}", usd=number % 4) for number in range(MAX_CANDIDATES))
+TOO_MANY = (*CROWD, candidate("q"))
 
 
 @pytest.mark.parametrize(
@@ -63,6 +72,31 @@ def test_what_there_is_to_say_of_a_candidate_is_said(
 ) -> None:
     assert plain(asked)
     assert [(verdict.rank, verdict.note) for verdict in planned(asked, *candidates).verdicts] == said
+
+
+@pytest.mark.parametrize(
+    ("asked", "candidates", "against"),
+    [
+        (plain_call(prompt=PromptSize(text_bytes=4096 - 256 - 16, messages=1)), UNLIKE, {}),
+        (
+            plain_call(prompt=PromptSize(text_bytes=4096 - 256 - 15, messages=1)),
+            UNLIKE,
+            {"b:acme/m": "the prompt may not fit"},
+        ),
+        (
+            plain_call(prompt=PromptSize(text_bytes=ROOM - 39, messages=1)),
+            UNLIKE[::2],
+            {"c:acme/m": "the prompt may not fit"},
+        ),
+        (plain_call(fields={"seed": msgspec.Raw(b"1")}), LACKING, {"b:acme/m": "without seed"}),
+    ],
+)
+def test_what_stands_against_one_of_several_is_said(
+    asked: Call, candidates: tuple[Candidate, ...], against: dict[str, str]
+) -> None:
+    verdicts = planned(asked, *candidates).verdicts
+    assert len(verdicts) == len(candidates)
+    assert {verdict.candidate: verdict.note for verdict in verdicts if verdict.note} == against
 
 
 def test_a_lone_candidate_in_trouble_is_said_to_be() -> None:
@@ -93,10 +127,12 @@ def test_a_call_that_filters_look_at_is_not_plain(other: dict[str, Any], refused
 
 @given(
     st.sampled_from(["acme/m", "m", "a:m", "m:nitro"]),
-    st.sampled_from([ALONE, BESIDE]),
+    st.sampled_from(
+        [ALONE, BESIDE, UNLIKE, LACKING, (served(), *CROWD), (served(), *CROWD[1:]), (served(), *TOO_MANY)]
+    ),
     st.sampled_from([frozenset(), frozenset({"tools"})]),
-    st.sampled_from([1, ROOM - 16, ROOM]),
-    st.dictionaries(st.just("a:acme/m"), st.sampled_from(["troubled", "cooling", "probing"])),
+    st.sampled_from([1, 4096 - 256 - 40, 4096 - 256 - 16, 4096, ROOM - 40, ROOM - 39, ROOM - 16, ROOM]),
+    st.dictionaries(st.sampled_from(["a:acme/m", "b:acme/m"]), st.sampled_from(["troubled", "cooling", "probing"])),
     st.integers(0, 2**63),
 )
 def test_the_plan_is_that_of_a_caller_who_says_the_same_in_words(
