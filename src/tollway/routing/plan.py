@@ -48,9 +48,11 @@ def plan(
     Raises ModelNotFound, ProviderNotFound; NoProviderAvailable, or UnpricedFeature when the caller's preferences left
     some candidate but no rate for what the call asks."""
     if plain(call) and not (call.fallbacks or disabled):
-        asked = catalog.resolve(call.model)
-        if asked.plain and suits(call, asked) and (made := _by_lot(asked.asked, standings, seed)) is not None:
-            return made
+        resolution = catalog.resolve(call.model)
+        if resolution.plain and suits(call, resolution):
+            made = _by_lot(resolution.every, standings, seed)
+            if made is not None:
+                return made
     named = _named(call, catalog)
     filters = applying(call)
     groups: list[list[Drawn]] = []

@@ -145,12 +145,12 @@ def plain(call: Call) -> bool:
     return call.preferences is NO_PREFERENCES and not call.features and call.n == 1
 
 
-def suits(call: Call, place: Route | Resolution) -> bool:
+def suits(call: Call, where: Route | Resolution) -> bool:
     """Whether nothing of the call is in question at a route, or at any that a plain name stands for, the prompt's
     length included."""
     prompt = call.prompt
     return (
-        not call.needs and not place.lacks and prompt.text_bytes + place.message_tokens * prompt.messages <= place.room
+        not call.needs and not where.lacks and prompt.text_bytes + where.message_tokens * prompt.messages <= where.room
     )
 
 
