@@ -4,9 +4,11 @@ A kill is at a named step (the process ends itself) or at random (after so many 
 """
 
 import asyncio
+from collections.abc import Sequence
 
-from chaos.calls import Seen
+from chaos.calls import KINDS, Seen
 from chaos.lives import KILLED, TORN, Killing, Life
+from chaos.load import Load
 from chaos.steps import STEPS
 from chaos.trial import Trial
 from helpers.until import until
@@ -39,7 +41,9 @@ def died(trial: Trial, life: Life, killing: Killing) -> None:
     trial.tally.kills[RANDOM if life.killed else killing.step] += 1
 
 
-async def one_round(trial: Trial, step: str | None = None, *, spoil: str = "") -> None:
+async def one_round(
+    trial: Trial, step: str | None = None, *, kinds: Sequence[str] = tuple(KINDS), spoil: str = ""
+) -> None:
     """One life, from a start to a kill (at `step`, else at the next in turn), and a start after it on which everything
     is compared. `spoil` is SQL to be run in between, to see that it is found."""
     trial.name = f"r{trial.tally.kills.total() + 1}"
@@ -47,7 +51,8 @@ async def one_round(trial: Trial, step: str | None = None, *, spoil: str = "") -
     life = await trial.begin(killing)
     seen: list[Seen] = []
     if await life.serves():
-        seen = await _loaded(trial, life, CALLS_MAX if killing.step else trial.draw.randint(1, CALLS_MAX))
+        calls_max = CALLS_MAX if killing.step else trial.draw.randint(1, CALLS_MAX)
+        seen = await _loaded(trial, life, trial.load(life, kinds=kinds), calls_max)
     await life.ended
     died(trial, life, killing)
     trial.audit_torn()
@@ -60,8 +65,7 @@ async def one_round(trial: Trial, step: str | None = None, *, spoil: str = "") -
         await trial.stop(life)
 
 
-async def _loaded(trial: Trial, life: Life, calls_max: int) -> list[Seen]:
-    load = trial.load(life)
+async def _loaded(trial: Trial, life: Life, load: Load, calls_max: int) -> list[Seen]:
     async with asyncio.timeout(ROUND_S_MAX):
         running = asyncio.ensure_future(load.run(WORKERS))
         await trial.credits.give(trial.books, trial.name)
