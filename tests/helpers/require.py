@@ -1,6 +1,6 @@
 """Tools that a test may need and a machine may lack: the test is skipped with the reason, or fails where the tool was
-promised. `TOLLWAY_REQUIRE=node,model,nginx,curl,postgres,valkey` promises these; .ci/run sets it, so that nothing of
-them is skipped unseen. Chromium, hledger and systemd are large for what they show besides: they are not promised there.
+promised. `TOLLWAY_REQUIRE=node,model,nginx,curl,chromium,postgres,valkey` promises these; .ci/run sets it, so that
+nothing of them is skipped unseen. hledger and systemd are large for what they show besides, and not promised there.
 """
 
 import importlib.util

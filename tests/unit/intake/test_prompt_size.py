@@ -32,6 +32,12 @@ def test_a_plain_message_counts_its_text_and_its_role() -> None:
     assert size(*HELLO * 3) == PromptSize(text_bytes=3 * len("userHello"), messages=3)
 
 
+def test_a_content_of_null_is_no_text() -> None:
+    image = user({"type": "image_url", "image_url": {"url": "http://x"}})
+    with_null = size(image, {"role": "assistant", "content": None})
+    assert with_null.text_bytes - size(image).text_bytes == len("assistant")
+
+
 def test_text_parts_count_as_much_as_the_same_text_in_a_string() -> None:
     assert size(user(text("Hello"))) == size(*HELLO)
     assert size(user(text("Hel"), text("lo"))) == size(*HELLO)

@@ -118,6 +118,14 @@ def end(ledger: Ledger, step: str, key: str, call: Call, at_ms: int) -> None:
         assert (decision.claim is not None) == (decision.answer is not None) == (step == "answer")
 
 
+@pytest.mark.parametrize("step", ["post", "void", "expire"])
+def test_a_key_whose_call_ended_without_an_answer_is_free(step: str) -> None:
+    ledger, own = Ledger(), fresh_id()
+    ledger.tell(keyed(own))
+    end(ledger, step, KEY, Call(own, REQUEST, START_MS), START_MS)
+    assert isinstance(ledger.tell(keyed(fresh_id())).result, Held)
+
+
 def test_a_repeated_hold_is_answered_as_before_and_claims_nothing_anew() -> None:
     ledger, own = Ledger(), fresh_id()
     first = ledger.tell(keyed(own))

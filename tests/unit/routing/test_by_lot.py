@@ -104,6 +104,20 @@ def test_a_lone_candidate_in_trouble_is_said_to_be() -> None:
     assert [(verdict.note, verdict.standing) for verdict in made.verdicts] == [("troubled", "troubled")]
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_one_of_several_in_trouble_is_tried_last(seed: int) -> None:
+    made = planned(plain_call(), *UNLIKE, standings={"b:acme/m": "troubled"}, seed=seed)
+    assert [tried.key for tried in made.candidates][-1] == "b:acme/m"
+    assert {verdict.candidate: verdict.standing for verdict in made.verdicts}["b:acme/m"] == "troubled"
+
+
+def test_of_more_than_are_tried_the_rest_are_said_to_be_too_many() -> None:
+    assert {verdict.reason for verdict in planned(plain_call(), *CROWD).verdicts} == {None}
+    made = planned(plain_call(), *TOO_MANY)
+    assert len(made.candidates) == MAX_CANDIDATES
+    assert [verdict.reason for verdict in made.verdicts if not verdict.kept] == ["too_many"]
+
+
 def test_a_name_that_sorts_has_what_was_measured_told() -> None:
     assert planned(plain_call("m:nitro"), *ALONE).verdicts[0].performance == Performance()
     assert planned(plain_call("m"), *ALONE).verdicts[0].performance is None
